@@ -1,0 +1,27 @@
+/* base/slice: borrowed bytes (ptr,len), never NUL-terminated by promise. */
+#ifndef MG_BASE_SLICE_H
+#define MG_BASE_SLICE_H
+#include <stddef.h>
+#include <stdint.h>
+
+struct mg_slice {
+  const char *ptr;
+  size_t len;
+};
+#define MG_LIT(s) ((struct mg_slice){(s), sizeof(s) - 1})
+
+struct mg_slice mg_slice(const void *ptr, size_t len);
+struct mg_slice mg_slice_z(const char *text); /* NULL gives the empty slice */
+struct mg_slice mg_slice_sub(struct mg_slice s, size_t from, size_t len); /* clamped to s */
+int mg_slice_eq(struct mg_slice a, struct mg_slice b);      /* 1 or 0 */
+int mg_slice_eqz(struct mg_slice a, const char *b);         /* 1 or 0 */
+int mg_slice_ieq(struct mg_slice a, struct mg_slice b);     /* ASCII case folded */
+int mg_slice_ieqz(struct mg_slice a, const char *b);
+int mg_slice_starts(struct mg_slice a, struct mg_slice prefix);
+int mg_slice_cmp(struct mg_slice a, struct mg_slice b);     /* memcmp order, shorter first */
+struct mg_slice mg_slice_trim(struct mg_slice s);           /* blanks and tabs off both ends */
+/* Splits at the first sep: *head gets what is before, s what is after; returns 0 when s is used up. */
+int mg_slice_cut(struct mg_slice *s, char sep, struct mg_slice *head);
+int mg_slice_u64(struct mg_slice s, uint64_t *out); /* decimal, whole slice; MCPGW_E_PARSE else */
+int mg_glob(struct mg_slice pattern, struct mg_slice text); /* '*' and '?'; linear time; 1 or 0 */
+#endif
