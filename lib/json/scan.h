@@ -34,7 +34,7 @@ struct mg_shape {
   const struct mg_field *fields;
   size_t n;
 };
-#define MG_SCAN_SLOTS 48
+#define MG_SCAN_SLOTS 64
 
 enum mg_scan_error {
   MG_SCAN_OK = 0, MG_SCAN_SYNTAX, MG_SCAN_UTF8, MG_SCAN_DEPTH, MG_SCAN_DUPLICATE, MG_SCAN_TRUNCATED
