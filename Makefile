@@ -19,7 +19,7 @@ includedir ?= $(prefix)/include
 mandir     ?= $(prefix)/share/man
 datadir    ?= $(prefix)/share
 
-CPPFLAGS   += -D_GNU_SOURCE -Ilib -Iinclude -Itests $(if $(filter src,$(LLHTTP)),-I/usr/share/include/llhttp)
+CPPFLAGS   += -D_GNU_SOURCE -Ilib -Iinclude -Itests $(if $(filter src,$(LLHTTP)),-I/usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1)
 ALL_CFLAGS  = -std=c11 $(OPT) -fPIC -fvisibility=hidden -fno-strict-aliasing $(WARN) \
               $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) $(CFLAGS)
 ALL_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
