@@ -1,0 +1,1 @@
+wire := message era build headers params
