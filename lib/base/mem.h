@@ -14,6 +14,13 @@ void mg_free(void *ptr);
 char *mg_strdup(const char *text);
 char *mg_memdup(const void *data, size_t len); /* NUL-terminated copy */
 
+/* Page mappings (sizes: multiples of the page size), counted and failed like the heap; base/blob's.
+ * mg_pages_drop gives the memory behind the pages back and keeps the addresses (they read as zero). */
+void *mg_pages_new(size_t size);
+void *mg_pages_resize(void *pages, size_t size, size_t new_size); /* may move; NULL: unchanged */
+int mg_pages_drop(void *pages, size_t size);                      /* MCPGW_E_IO: still held */
+void mg_pages_free(void *pages, size_t size);
+
 /* Replaces the allocator. Only before the first allocation; [any] one thread. NULLs restore libc's. */
 void mg_mem_hooks(void *(*alloc)(size_t), void *(*resize)(void *, size_t), void (*release)(void *));
 

@@ -20,8 +20,9 @@ int mg_slice_ieqz(struct mg_slice a, const char *b);
 int mg_slice_starts(struct mg_slice a, struct mg_slice prefix);
 int mg_slice_cmp(struct mg_slice a, struct mg_slice b);     /* memcmp order, shorter first */
 struct mg_slice mg_slice_trim(struct mg_slice s);           /* blanks and tabs off both ends */
-/* Splits at the first sep: *head gets what is before, s what is after; returns 0 when s is used up. */
+/* Splits at the first sep: *head gets what is before, s what is after; returns 0 when s is used up
+ * (empty on entry, so a trailing sep adds no empty piece). */
 int mg_slice_cut(struct mg_slice *s, char sep, struct mg_slice *head);
 int mg_slice_u64(struct mg_slice s, uint64_t *out); /* decimal, whole slice; MCPGW_E_PARSE else */
-int mg_glob(struct mg_slice pattern, struct mg_slice text); /* '*' and '?'; linear time; 1 or 0 */
+int mg_glob(struct mg_slice pattern, struct mg_slice text); /* '*' and '?' (a byte); at most |pattern| x |text| steps; 1 or 0 */
 #endif

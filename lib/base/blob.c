@@ -1,0 +1,164 @@
+/* base/blob: one message's bytes. Owns the memory and the charge for it: `charged` is at every moment
+ * what the budget was asked for and has not got back. Small blobs are one allocation with their header,
+ * long ones a page mapping that shrinks from the front as it drains. Must never move bytes another
+ * reference can see. Invariant of a mapping: charged = (dead inline bytes) + cap - released. */
+#include "base/blob.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "mcpgw/types.h"
+
+#define STEP ((size_t)1024 * 1024) /* growth doubles up to here, then goes by it */
+#define FIRST_CAP ((size_t)512)
+#define INLINE_MAX ((size_t)16 * 1024) /* a reserve up to this lies behind the header */
+
+enum where { INLINE, HEAP, PAGES };
+
+struct mcpgw_bytes {
+  struct mg_budget *budget; /* BORROWED */
+  char *data;
+  size_t len, cap, max;
+  size_t charged;
+  size_t released; /* whole pages from the front given back; PAGES only */
+  size_t refs;
+  enum where where;
+  char in[];
+};
+
+static size_t to_pages(size_t n) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  return (n + page - 1) / page * page;
+}
+
+static mg_blob *make(struct mg_budget *budget, size_t inline_cap, size_t max) {
+  if (mg_budget_take(budget, inline_cap) != MCPGW_OK) return NULL;
+  mg_blob *b = mg_alloc(sizeof *b + inline_cap);
+  if (b == NULL) {
+    mg_budget_give(budget, inline_cap);
+    return NULL;
+  }
+  *b = (mg_blob){.budget = budget, .cap = inline_cap, .max = max, .charged = inline_cap, .refs = 1, .where = INLINE};
+  b->data = b->in;
+  return b;
+}
+
+mg_blob *mg_blob_new(struct mg_budget *budget, size_t reserve, size_t max) {
+  if (reserve > max) reserve = max;
+  mg_blob *b = make(budget, reserve <= INLINE_MAX ? reserve : 0, max);
+  if (b && mg_blob_reserve(b, reserve) != MCPGW_OK) {
+    mg_blob_unref(b);
+    return NULL;
+  }
+  return b;
+}
+
+mg_blob *mg_blob_copy(struct mg_budget *budget, const void *data, size_t len) {
+  mg_blob *b = len < MG_BLOB_MAP ? make(budget, len, len) : mg_blob_new(budget, len, len);
+  if (b && len) memcpy(b->data, data, len);
+  if (b) b->len = len;
+  return b;
+}
+
+/* Moves to cap bytes of the kind that suits cap; the budget is asked already. Unchanged on failure. */
+static int resize(mg_blob *b, size_t cap) {
+  enum where to = cap >= MG_BLOB_MAP ? PAGES : HEAP;
+  char *data;
+  if (b->where == PAGES) {
+    data = mg_pages_resize(b->data, b->cap, cap);
+  } else if (to == HEAP && b->where == HEAP) {
+    data = mg_realloc(b->data, cap);
+  } else {
+    data = to == PAGES ? mg_pages_new(cap) : mg_alloc(cap);
+    if (data) memcpy(data, b->data, b->len);
+    if (data && b->where == HEAP) mg_free(b->data);
+  }
+  if (data == NULL) return MCPGW_E_NOMEM;
+  b->data = data;
+  b->cap = cap;
+  b->where = to;
+  return MCPGW_OK;
+}
+
+/* Inline bytes left behind stay charged: they stay allocated. */
+static int grow_to(mg_blob *b, size_t cap) {
+  if (cap >= MG_BLOB_MAP) cap = to_pages(cap);
+  size_t more = b->where == INLINE ? cap : cap - b->cap;
+  int rc = mg_budget_take(b->budget, more);
+  if (rc != MCPGW_OK) return rc;
+  rc = resize(b, cap);
+  if (rc != MCPGW_OK) {
+    mg_budget_give(b->budget, more);
+    return rc;
+  }
+  b->charged += more;
+  return MCPGW_OK;
+}
+
+int mg_blob_reserve(mg_blob *b, size_t extra) {
+  if (b->refs > 1) return MCPGW_E_STATE; /* others look at it: it must neither move nor change */
+  if (extra <= b->cap - b->len && extra <= b->max - b->len) return MCPGW_OK;
+  if (extra > b->max - b->len) return MCPGW_E_LIMIT;
+  size_t need = b->len + extra;
+  if (need > SIZE_MAX / 2) return MCPGW_E_NOMEM;
+  size_t want = b->cap < STEP ? b->cap * 2 : b->cap + STEP;
+  if (want < FIRST_CAP) want = FIRST_CAP;
+  if (want > b->max) want = b->max;
+  if (want < need) want = need;
+  int rc = grow_to(b, want);
+  if (rc == MCPGW_E_LIMIT && want > need) rc = grow_to(b, need); /* the budget's last bytes */
+  return rc;
+}
+
+int mg_blob_append(mg_blob *b, const void *data, size_t len) {
+  int rc = mg_blob_reserve(b, len);
+  if (rc != MCPGW_OK || len == 0) return rc;
+  memcpy(b->data + b->len, data, len);
+  b->len += len;
+  return MCPGW_OK;
+}
+
+char *mg_blob_tail(mg_blob *b) { return b->data + b->len; }
+
+void mg_blob_commit(mg_blob *b, size_t len) {
+  size_t room = (b->cap < b->max ? b->cap : b->max) - b->len;
+  b->len += len < room ? len : room;
+}
+
+void mg_blob_set_len(mg_blob *b, size_t len) {
+  if (len < b->len) b->len = len;
+}
+
+char *mg_blob_data(mg_blob *b) { return b->data; }
+
+struct mg_slice mg_blob_slice(const mg_blob *b) { return mg_slice(b->data, b->len); }
+
+size_t mg_blob_len(const mg_blob *b) { return b->len; }
+
+size_t mg_blob_charged(const mg_blob *b) { return b->charged; }
+
+mg_blob *mg_blob_ref(mg_blob *b) {
+  b->refs++;
+  return b;
+}
+
+void mg_blob_unref(mg_blob *b) {
+  if (b == NULL || --b->refs > 0) return;
+  if (b->where == PAGES) mg_pages_free(b->data, b->cap);
+  if (b->where == HEAP) mg_free(b->data);
+  mg_budget_give(b->budget, b->charged);
+  mg_free(b);
+}
+
+/* The addresses stay mapped (a later resize or free still takes the whole), the memory goes. */
+void mg_blob_drained(mg_blob *b, size_t upto) {
+  if (b->where != PAGES || b->refs != 1) return;
+  if (upto > b->len) upto = b->len;
+  size_t page = (size_t)sysconf(_SC_PAGESIZE), end = upto / page * page;
+  if (end <= b->released) return;
+  size_t n = end - b->released;
+  if (mg_pages_drop(b->data + b->released, n) != MCPGW_OK) return;
+  b->released = end;
+  b->charged -= n;
+  mg_budget_give(b->budget, n);
+}

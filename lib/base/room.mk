@@ -1,0 +1,1 @@
+base := mem slice buf blob map heap list err log clock id
