@@ -19,14 +19,13 @@ void mg_doc_free(struct mg_doc *d); /* NULL is fine */
 const struct mg_node *mg_doc_root(const struct mg_doc *d);
 
 /* Every accessor takes a NULL node (it is of type MG_JSON_NONE), so that lookups can be chained. */
-int mg_node_type(const struct mg_node *v); /* enum mg_json_type */
+int mg_node_type(const struct mg_node *v);     /* enum mg_json_type */
 size_t mg_node_count(const struct mg_node *v); /* members or items; 0 of anything else */
 const struct mg_node *mg_node_get(const struct mg_node *object, const char *key); /* NULL: not there */
 const struct mg_node *mg_node_at(const struct mg_node *array, size_t index);      /* NULL: past the end */
 /* Members in the order of the text: `void *it = NULL; while (mg_node_next(obj, &it, &key, &value)) ...`.
  * The key is BORROWED like the node and NUL-terminated. Returns 1, or 0 at the end (it is NULL again). */
-int mg_node_next(const struct mg_node *object, void **it, struct mg_slice *key,
-                 const struct mg_node **value);
+int mg_node_next(const struct mg_node *object, void **it, struct mg_slice *key, const struct mg_node **value);
 
 /* MCPGW_OK, or MCPGW_E_INVALID when the node is not of that type (*out untouched). */
 int mg_node_str(const struct mg_node *v, struct mg_slice *out); /* unescaped; BORROWED; NUL-terminated */

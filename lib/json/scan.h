@@ -35,6 +35,7 @@ struct mg_shape {
   size_t n;
 };
 #define MG_SCAN_SLOTS 64
+#define MG_SHAPE_FIELDS 64 /* of one shape; more is MCPGW_E_INVALID */
 
 enum mg_scan_error {
   MG_SCAN_OK = 0, MG_SCAN_SYNTAX, MG_SCAN_UTF8, MG_SCAN_DEPTH, MG_SCAN_DUPLICATE, MG_SCAN_TRUNCATED
@@ -44,11 +45,12 @@ struct mg_scan_result {
   size_t at;  /* byte offset of the fault */
 };
 
-/* The root must be an object or, if roots_array, an array; white space around it is fine, anything else
- * after it is not. Named keys match after unescaping ("na\u006de" is name); a named key that occurs
- * twice in one object is MG_SCAN_DUPLICATE (unnamed ones may repeat: they are payload).
+/* The root must be an object or an array (root->type tells which; of an array, and with shape NULL, nothing
+ * is looked for); white space around it is fine, anything else after it is not.
+ * Named keys match after unescaping ("na\u006de" is name); a named key that occurs twice in one object is MG_SCAN_DUPLICATE (unnamed ones may repeat: they are payload).
  * Lone surrogates in escapes: accepted in payload, never matching a key. spans[slot] is filled for
- * what was found, zeroed otherwise; root gets the whole value. Returns MCPGW_OK or MCPGW_E_PARSE. */
+ * what was found, zeroed otherwise (all of them on failure); root gets the whole value. root and why are
+ * NULL-able. A slot at or beyond n_slots is not reported. Returns MCPGW_OK or MCPGW_E_PARSE. */
 int mg_json_scan(struct mg_slice doc, const struct mg_shape *shape, struct mg_span *spans, size_t n_slots,
                  struct mg_span *root, struct mg_scan_result *why);
 const char *mg_scan_strerror(int error);
@@ -64,14 +66,16 @@ int mg_json_get(struct mg_slice doc, struct mg_span object, const char *key, str
 /* The span of the single value that doc is (which has been scanned before). */
 struct mg_span mg_json_whole(struct mg_slice doc);
 
-struct mg_slice mg_span_slice(struct mg_slice doc, struct mg_span s);  /* raw bytes, quotes included */
-struct mg_slice mg_span_inner(struct mg_slice doc, struct mg_span s);  /* a string without its quotes, raw */
+struct mg_slice mg_span_slice(struct mg_slice doc, struct mg_span s); /* raw bytes, quotes included; empty: NONE */
+struct mg_slice mg_span_inner(struct mg_slice doc, struct mg_span s); /* a string's, raw, without its quotes */
 /* Compares a string span with text after unescaping. 1 or 0. */
 int mg_span_streq(struct mg_slice doc, struct mg_span s, struct mg_slice text);
-/* Appends the unescaped UTF-8 of a string span. MCPGW_E_PARSE on a lone surrogate. */
+/* Appends the unescaped UTF-8 of a string span. MCPGW_E_PARSE on a lone surrogate or when it
+ * is no string (out stays as it was), else mg_buf_rc. */
 int mg_span_unescape(struct mg_slice doc, struct mg_span s, struct mg_buf *out);
 /* The text of a string span: a view into doc when there is no escape, else unescaped into scratch
  * (appended; the view stays valid until scratch changes). */
 int mg_span_text(struct mg_slice doc, struct mg_span s, struct mg_buf *scratch, struct mg_slice *out);
-int mg_span_i64(struct mg_slice doc, struct mg_span s, int64_t *out); /* an integer without fraction or exponent */
+/* An integer without fraction or exponent; MCPGW_E_LIMIT outside int64, MCPGW_E_PARSE when none. */
+int mg_span_i64(struct mg_slice doc, struct mg_span s, int64_t *out);
 #endif

@@ -1,0 +1,1 @@
+json := lex scan member splice
