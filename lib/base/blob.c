@@ -38,7 +38,8 @@ static mg_blob *make(struct mg_budget *budget, size_t inline_cap, size_t max) {
     mg_budget_give(budget, inline_cap);
     return NULL;
   }
-  *b = (mg_blob){.budget = budget, .cap = inline_cap, .max = max, .charged = inline_cap, .refs = 1, .where = INLINE};
+  *b = (mg_blob){
+      .budget = budget, .cap = inline_cap, .max = max, .charged = inline_cap, .refs = 1, .where = INLINE};
   b->data = b->in;
   return b;
 }
@@ -118,7 +119,9 @@ int mg_blob_append(mg_blob *b, const void *data, size_t len) {
   return MCPGW_OK;
 }
 
-char *mg_blob_tail(mg_blob *b) { return b->data + b->len; }
+char *mg_blob_tail(mg_blob *b) {
+  return b->data + b->len;
+}
 
 void mg_blob_commit(mg_blob *b, size_t len) {
   size_t room = (b->cap < b->max ? b->cap : b->max) - b->len;
@@ -129,13 +132,21 @@ void mg_blob_set_len(mg_blob *b, size_t len) {
   if (len < b->len) b->len = len;
 }
 
-char *mg_blob_data(mg_blob *b) { return b->data; }
+char *mg_blob_data(mg_blob *b) {
+  return b->data;
+}
 
-struct mg_slice mg_blob_slice(const mg_blob *b) { return mg_slice(b->data, b->len); }
+struct mg_slice mg_blob_slice(const mg_blob *b) {
+  return mg_slice(b->data, b->len);
+}
 
-size_t mg_blob_len(const mg_blob *b) { return b->len; }
+size_t mg_blob_len(const mg_blob *b) {
+  return b->len;
+}
 
-size_t mg_blob_charged(const mg_blob *b) { return b->charged; }
+size_t mg_blob_charged(const mg_blob *b) {
+  return b->charged;
+}
 
 mg_blob *mg_blob_ref(mg_blob *b) {
   b->refs++;

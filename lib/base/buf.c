@@ -9,7 +9,9 @@
 
 #define FIRST_CAP ((size_t)256)
 
-void mg_buf_init(struct mg_buf *b, size_t max) { *b = (struct mg_buf){.max = max}; }
+void mg_buf_init(struct mg_buf *b, size_t max) {
+  *b = (struct mg_buf){.max = max};
+}
 
 void mg_buf_done(struct mg_buf *b) {
   if (b == NULL) return;
@@ -48,11 +50,17 @@ int mg_buf_add(struct mg_buf *b, const void *data, size_t len) {
   return MCPGW_OK;
 }
 
-int mg_buf_adds(struct mg_buf *b, struct mg_slice s) { return mg_buf_add(b, s.ptr, s.len); }
+int mg_buf_adds(struct mg_buf *b, struct mg_slice s) {
+  return mg_buf_add(b, s.ptr, s.len);
+}
 
-int mg_buf_addz(struct mg_buf *b, const char *text) { return mg_buf_adds(b, mg_slice_z(text)); }
+int mg_buf_addz(struct mg_buf *b, const char *text) {
+  return mg_buf_adds(b, mg_slice_z(text));
+}
 
-int mg_buf_addc(struct mg_buf *b, char c) { return mg_buf_add(b, &c, 1); }
+int mg_buf_addc(struct mg_buf *b, char c) {
+  return mg_buf_add(b, &c, 1);
+}
 
 int mg_buf_addu(struct mg_buf *b, uint64_t n) {
   char text[20];
@@ -71,14 +79,22 @@ int mg_buf_addi(struct mg_buf *b, int64_t n) {
 static int add_escape(struct mg_buf *b, unsigned char c) {
   static const char hex[] = "0123456789abcdef";
   switch (c) {
-  case '"': return mg_buf_add(b, "\\\"", 2);
-  case '\\': return mg_buf_add(b, "\\\\", 2);
-  case '\n': return mg_buf_add(b, "\\n", 2);
-  case '\r': return mg_buf_add(b, "\\r", 2);
-  case '\t': return mg_buf_add(b, "\\t", 2);
-  case '\b': return mg_buf_add(b, "\\b", 2);
-  case '\f': return mg_buf_add(b, "\\f", 2);
-  default: return mg_buf_add(b, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
+  case '"':
+    return mg_buf_add(b, "\\\"", 2);
+  case '\\':
+    return mg_buf_add(b, "\\\\", 2);
+  case '\n':
+    return mg_buf_add(b, "\\n", 2);
+  case '\r':
+    return mg_buf_add(b, "\\r", 2);
+  case '\t':
+    return mg_buf_add(b, "\\t", 2);
+  case '\b':
+    return mg_buf_add(b, "\\b", 2);
+  case '\f':
+    return mg_buf_add(b, "\\f", 2);
+  default:
+    return mg_buf_add(b, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
   }
 }
 
@@ -96,7 +112,9 @@ int mg_buf_json_str(struct mg_buf *b, struct mg_slice s) {
   return mg_buf_addc(b, '"');
 }
 
-int mg_buf_rc(const struct mg_buf *b) { return b->rc; }
+int mg_buf_rc(const struct mg_buf *b) {
+  return b->rc;
+}
 
 void mg_buf_drop(struct mg_buf *b, size_t n) {
   if (n > b->len) n = b->len;
@@ -104,4 +122,6 @@ void mg_buf_drop(struct mg_buf *b, size_t n) {
   if (b->len && n) memmove(b->ptr, b->ptr + n, b->len);
 }
 
-struct mg_slice mg_buf_slice(const struct mg_buf *b) { return mg_slice(b->ptr ? b->ptr : "", b->len); }
+struct mg_slice mg_buf_slice(const struct mg_buf *b) {
+  return mg_slice(b->ptr ? b->ptr : "", b->len);
+}

@@ -18,11 +18,17 @@ static uint64_t read_us(clockid_t which) {
   return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
 }
 
-uint64_t mg_now_us(void) { return hook_now_us ? hook_now_us() : read_us(CLOCK_MONOTONIC); }
+uint64_t mg_now_us(void) {
+  return hook_now_us ? hook_now_us() : read_us(CLOCK_MONOTONIC);
+}
 
-uint64_t mg_now_ms(void) { return mg_now_us() / 1000u; }
+uint64_t mg_now_ms(void) {
+  return mg_now_us() / 1000u;
+}
 
-uint64_t mg_unix_ms(void) { return hook_unix_ms ? hook_unix_ms() : read_us(CLOCK_REALTIME) / 1000u; }
+uint64_t mg_unix_ms(void) {
+  return hook_unix_ms ? hook_unix_ms() : read_us(CLOCK_REALTIME) / 1000u;
+}
 
 int mg_random(void *out, size_t len) {
   if (hook_random) return hook_random(out, len);

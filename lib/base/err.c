@@ -33,26 +33,45 @@ int mg_err_set(struct mg_err *e, int rc, const char *format, ...) {
   return rc;
 }
 
-const char *mg_err_text(const struct mg_err *e) { return e ? e->text : ""; }
+const char *mg_err_text(const struct mg_err *e) {
+  return e ? e->text : "";
+}
 
 const char *mg_rc_name(int rc) {
   switch (rc) {
-  case MCPGW_OK: return "success";
-  case MCPGW_E_INVALID: return "invalid argument";
-  case MCPGW_E_NOMEM: return "out of memory";
-  case MCPGW_E_INTERNAL: return "internal error";
-  case MCPGW_E_STATE: return "not possible in this state";
-  case MCPGW_E_CONFIG: return "wrong configuration";
-  case MCPGW_E_IO: return "input or output failed";
-  case MCPGW_E_LIMIT: return "limit reached";
-  case MCPGW_E_NOT_FOUND: return "not found";
-  case MCPGW_E_EXISTS: return "already exists";
-  case MCPGW_E_AGAIN: return "nothing available yet";
-  case MCPGW_E_PARSE: return "malformed input";
-  case MCPGW_E_TIMEOUT: return "timed out";
-  case MCPGW_E_CLOSED: return "closed by the other side";
-  case MCPGW_E_DENIED: return "denied";
-  case MCPGW_E_UNSUPPORTED: return "not supported";
-  default: return "unknown result code";
+  case MCPGW_OK:
+    return "success";
+  case MCPGW_E_INVALID:
+    return "invalid argument";
+  case MCPGW_E_NOMEM:
+    return "out of memory";
+  case MCPGW_E_INTERNAL:
+    return "internal error";
+  case MCPGW_E_STATE:
+    return "not possible in this state";
+  case MCPGW_E_CONFIG:
+    return "wrong configuration";
+  case MCPGW_E_IO:
+    return "input or output failed";
+  case MCPGW_E_LIMIT:
+    return "limit reached";
+  case MCPGW_E_NOT_FOUND:
+    return "not found";
+  case MCPGW_E_EXISTS:
+    return "already exists";
+  case MCPGW_E_AGAIN:
+    return "nothing available yet";
+  case MCPGW_E_PARSE:
+    return "malformed input";
+  case MCPGW_E_TIMEOUT:
+    return "timed out";
+  case MCPGW_E_CLOSED:
+    return "closed by the other side";
+  case MCPGW_E_DENIED:
+    return "denied";
+  case MCPGW_E_UNSUPPORTED:
+    return "not supported";
+  default:
+    return "unknown result code";
   }
 }

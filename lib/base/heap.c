@@ -7,7 +7,9 @@
 #include "base/mem.h"
 #include "mcpgw/types.h"
 
-void mg_heap_init(struct mg_heap *h, size_t max) { *h = (struct mg_heap){.max = max}; }
+void mg_heap_init(struct mg_heap *h, size_t max) {
+  *h = (struct mg_heap){.max = max};
+}
 
 void mg_heap_done(struct mg_heap *h) {
   if (h == NULL) return;
@@ -44,10 +46,8 @@ static void sift_down(struct mg_heap *h, size_t i, struct mg_heap_node *node) {
 }
 
 static void settle(struct mg_heap *h, size_t i, struct mg_heap_node *node) {
-  if (i > 0 && h->v[(i - 1) / 2]->at_ms > node->at_ms)
-    sift_up(h, i, node);
-  else
-    sift_down(h, i, node);
+  if (i > 0 && h->v[(i - 1) / 2]->at_ms > node->at_ms) sift_up(h, i, node);
+  else sift_down(h, i, node);
 }
 
 static int grow(struct mg_heap *h) {
@@ -86,4 +86,6 @@ void mg_heap_del(struct mg_heap *h, struct mg_heap_node *node) {
   if (last != node) settle(h, i, last);
 }
 
-struct mg_heap_node *mg_heap_top(const struct mg_heap *h) { return h->n ? h->v[0] : NULL; }
+struct mg_heap_node *mg_heap_top(const struct mg_heap *h) {
+  return h->n ? h->v[0] : NULL;
+}

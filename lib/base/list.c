@@ -2,7 +2,9 @@
  * itself when empty and a node out of any list is all zero. */
 #include "base/list.h"
 
-void mg_list_init(struct mg_list *head) { head->next = head->prev = head; }
+void mg_list_init(struct mg_list *head) {
+  head->next = head->prev = head;
+}
 
 void mg_list_add(struct mg_list *head, struct mg_list *node) {
   node->prev = head->prev;
@@ -18,7 +20,9 @@ void mg_list_del(struct mg_list *node) {
   node->next = node->prev = NULL;
 }
 
-int mg_list_empty(const struct mg_list *head) { return head->next == NULL || head->next == head; }
+int mg_list_empty(const struct mg_list *head) {
+  return head->next == NULL || head->next == head;
+}
 
 struct mg_list *mg_list_first(const struct mg_list *head) {
   return mg_list_empty(head) ? NULL : head->next;

@@ -67,9 +67,7 @@ void mg_log(struct mg_log *l, int level, const char *event, ...) {
   for (const char *key; (key = va_arg(args, const char *)) != NULL;)
     add_pair(&b, key, va_arg(args, const char *));
   va_end(args);
-  if (mg_buf_addc(&b, '}') == MCPGW_OK)
-    l->write(l->data, level, b.ptr, b.len);
-  else
-    l->dropped++;
+  if (mg_buf_addc(&b, '}') == MCPGW_OK) l->write(l->data, level, b.ptr, b.len);
+  else l->dropped++;
   mg_buf_done(&b);
 }

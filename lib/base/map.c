@@ -51,7 +51,9 @@ static void make_seed(void) {
   seed[1] = (uint64_t)ts.tv_sec ^ (uintptr_t)&seed;
 }
 
-static inline uint64_t rotl(uint64_t x, int n) { return x << n | x >> (64 - n); }
+static inline uint64_t rotl(uint64_t x, int n) {
+  return x << n | x >> (64 - n);
+}
 
 static inline void sip_round(uint64_t v[4]) {
   v[0] += v[1];
@@ -108,7 +110,9 @@ static size_t slot_of_entry(const struct mg_map *m, size_t entry) {
 }
 
 /* Three quarters of the slots are used at most, so every probe run ends. */
-static size_t room_in(size_t n_slots) { return n_slots / 4 * 3; }
+static size_t room_in(size_t n_slots) {
+  return n_slots / 4 * 3;
+}
 
 static int grow(struct mg_map *m) {
   size_t n = m->n_slots ? m->n_slots * 2 : FIRST_SLOTS, mask = n - 1;
@@ -203,9 +207,13 @@ void *mg_map_del(struct mg_map *m, struct mg_slice key) {
   return value;
 }
 
-size_t mg_map_count(const struct mg_map *m) { return m->count; }
+size_t mg_map_count(const struct mg_map *m) {
+  return m->count;
+}
 
-size_t mg_map_max(const struct mg_map *m) { return m->max; }
+size_t mg_map_max(const struct mg_map *m) {
+  return m->max;
+}
 
 /* *it is 1 + the index of the entry met last, 0 at the start; 1 for ever once index 0 was met. */
 void *mg_map_next(const struct mg_map *m, size_t *it, struct mg_slice *key) {
@@ -222,6 +230,10 @@ int mg_map_putu(struct mg_map *m, uint64_t key, void *value) {
   return mg_map_put(m, mg_slice(&key, sizeof key), value);
 }
 
-void *mg_map_getu(const struct mg_map *m, uint64_t key) { return mg_map_get(m, mg_slice(&key, sizeof key)); }
+void *mg_map_getu(const struct mg_map *m, uint64_t key) {
+  return mg_map_get(m, mg_slice(&key, sizeof key));
+}
 
-void *mg_map_delu(struct mg_map *m, uint64_t key) { return mg_map_del(m, mg_slice(&key, sizeof key)); }
+void *mg_map_delu(struct mg_map *m, uint64_t key) {
+  return mg_map_del(m, mg_slice(&key, sizeof key));
+}

@@ -90,7 +90,9 @@ char *mg_memdup(const void *data, size_t len) {
   return p;
 }
 
-char *mg_strdup(const char *text) { return mg_memdup(text, strlen(text)); }
+char *mg_strdup(const char *text) {
+  return mg_memdup(text, strlen(text));
+}
 
 /* ---- page mappings: counted and failed like the heap, whatever allocator the host brought ---- */
 
@@ -138,7 +140,9 @@ void mg_mem_fail_after(uint64_t nth, int sticky) {
   if (is) point.fired = 0; /* disarming keeps the count for mg_mem_failed */
 }
 
-uint64_t mg_mem_failed(void) { return point.fired; }
+uint64_t mg_mem_failed(void) {
+  return point.fired;
+}
 
 int64_t mg_mem_live(void) {
   /* releases first: one racing in between can then only make the result larger, never negative */

@@ -11,7 +11,9 @@ static unsigned char fold(char c) {
   return u >= 'A' && u <= 'Z' ? (unsigned char)(u + 32) : u;
 }
 
-struct mg_slice mg_slice(const void *ptr, size_t len) { return (struct mg_slice){ptr, len}; }
+struct mg_slice mg_slice(const void *ptr, size_t len) {
+  return (struct mg_slice){ptr, len};
+}
 
 struct mg_slice mg_slice_z(const char *text) {
   return (struct mg_slice){text ? text : "", text ? strlen(text) : 0};
@@ -27,7 +29,9 @@ int mg_slice_eq(struct mg_slice a, struct mg_slice b) {
   return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-int mg_slice_eqz(struct mg_slice a, const char *b) { return mg_slice_eq(a, mg_slice_z(b)); }
+int mg_slice_eqz(struct mg_slice a, const char *b) {
+  return mg_slice_eq(a, mg_slice_z(b));
+}
 
 int mg_slice_ieq(struct mg_slice a, struct mg_slice b) {
   if (a.len != b.len) return 0;
@@ -36,7 +40,9 @@ int mg_slice_ieq(struct mg_slice a, struct mg_slice b) {
   return 1;
 }
 
-int mg_slice_ieqz(struct mg_slice a, const char *b) { return mg_slice_ieq(a, mg_slice_z(b)); }
+int mg_slice_ieqz(struct mg_slice a, const char *b) {
+  return mg_slice_ieq(a, mg_slice_z(b));
+}
 
 int mg_slice_starts(struct mg_slice a, struct mg_slice prefix) {
   return a.len >= prefix.len && mg_slice_eq(mg_slice_sub(a, 0, prefix.len), prefix);
@@ -49,7 +55,9 @@ int mg_slice_cmp(struct mg_slice a, struct mg_slice b) {
   return (a.len > b.len) - (a.len < b.len);
 }
 
-static int blank(char c) { return c == ' ' || c == '\t'; }
+static int blank(char c) {
+  return c == ' ' || c == '\t';
+}
 
 struct mg_slice mg_slice_trim(struct mg_slice s) {
   while (s.len && blank(s.ptr[0])) s.ptr++, s.len--;
