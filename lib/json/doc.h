@@ -12,8 +12,8 @@ struct mg_node; /* a value inside; BORROWED from its mg_doc until mg_doc_free */
 
 /* Parses text, whose root must be an object or an array. Refused besides bad JSON: a key twice in one
  * object, nesting beyond MG_JSON_DEPTH, integers outside int64, reals outside double, NUL in strings.
- * MCPGW_E_PARSE with err "line 3, column 7: ..." (columns count bytes from 1; no text of the document is
- * quoted but a key, since the rest may be secret), MCPGW_E_LIMIT or MCPGW_E_NOMEM. err may be NULL. */
+ * MCPGW_E_PARSE with err "line 3, column 7: ..." (columns count bytes from 1; the document's text is never
+ * quoted: it may hold secrets), MCPGW_E_LIMIT or MCPGW_E_NOMEM. err may be NULL. */
 int mg_doc_parse(struct mg_doc **out, struct mg_slice text, struct mg_err *err);
 void mg_doc_free(struct mg_doc *d); /* NULL is fine */
 const struct mg_node *mg_doc_root(const struct mg_doc *d);

@@ -1,1 +1,1 @@
-json := lex scan member splice
+json := lex scan member splice doc

@@ -47,10 +47,11 @@ struct mg_scan_result {
 
 /* The root must be an object or an array (root->type tells which; of an array, and with shape NULL, nothing
  * is looked for); white space around it is fine, anything else after it is not.
- * Named keys match after unescaping ("na\u006de" is name); a named key that occurs twice in one object is MG_SCAN_DUPLICATE (unnamed ones may repeat: they are payload).
- * Lone surrogates in escapes: accepted in payload, never matching a key. spans[slot] is filled for
- * what was found, zeroed otherwise (all of them on failure); root gets the whole value. root and why are
- * NULL-able. A slot at or beyond n_slots is not reported. Returns MCPGW_OK or MCPGW_E_PARSE. */
+ * Named keys match after unescaping ("na\u006de" is name); a named key that occurs twice in one object is
+ * MG_SCAN_DUPLICATE (unnamed ones may repeat: they are payload). Lone surrogates in escapes: accepted in
+ * payload, never matching a key. spans[slot] is filled for what was found, zeroed otherwise (all of them on
+ * failure); root gets the whole value. root and why are NULL-able. A slot at or beyond n_slots is not
+ * reported. Returns MCPGW_OK or MCPGW_E_PARSE. */
 int mg_json_scan(struct mg_slice doc, const struct mg_shape *shape, struct mg_span *spans, size_t n_slots,
                  struct mg_span *root, struct mg_scan_result *why);
 const char *mg_scan_strerror(int error);
@@ -66,8 +67,8 @@ int mg_json_get(struct mg_slice doc, struct mg_span object, const char *key, str
 /* The span of the single value that doc is (which has been scanned before). */
 struct mg_span mg_json_whole(struct mg_slice doc);
 
-struct mg_slice mg_span_slice(struct mg_slice doc, struct mg_span s); /* raw bytes, quotes included; empty: NONE */
-struct mg_slice mg_span_inner(struct mg_slice doc, struct mg_span s); /* a string's, raw, without its quotes */
+struct mg_slice mg_span_slice(struct mg_slice doc, struct mg_span s); /* raw, with quotes; empty: NONE */
+struct mg_slice mg_span_inner(struct mg_slice doc, struct mg_span s); /* a string, raw, no quotes */
 /* Compares a string span with text after unescaping. 1 or 0. */
 int mg_span_streq(struct mg_slice doc, struct mg_span s, struct mg_slice text);
 /* Appends the unescaped UTF-8 of a string span. MCPGW_E_PARSE on a lone surrogate or when it
