@@ -1,0 +1,1 @@
+transport := stdio memory http http_call http_stream
