@@ -1,5 +1,6 @@
 /* http/client: the libcurl fence. Requests and streams over keep-alive connections, driven by the
- * loop with multi_socket (see DESIGN §16 for why each option is as it is). It never re-sends a request.
+ * loop with multi_socket (see DESIGN §16 for why each option is as it is). It never hands a request body
+ * to a connection twice; only what provably carried none of it may go out again on a fresh connection.
  * Short requests and long-lived streams live in two multis. http and https only, no redirects, no proxy
  * from the environment, identity encoding, HTTP/1.1. */
 #ifndef MG_HTTP_CLIENT_H
@@ -15,7 +16,7 @@ enum { MG_DELIVERED_NO = 0, MG_DELIVERED_YES = 1, MG_DELIVERED_UNKNOWN = 2 };
 
 struct mg_http_fault {
   int rc;          /* MCPGW_E_IO, _TIMEOUT, _LIMIT, _CLOSED, _PARSE, _DENIED … */
-  int delivered;   /* MG_DELIVERED_: NO = connection refused / no byte written; UNKNOWN = some or all was written */
+  int delivered;   /* MG_DELIVERED_: NO = never connected, or no byte of the body was handed out; UNKNOWN = some or all was */
   char text[256];
 };
 struct mg_http_response {
@@ -29,7 +30,8 @@ struct mg_http_call_opts {
   const char *url;      /* COPIED */
   const char *const *headers; /* complete "Name: value" lines, NULL-terminated; COPIED. The client adds nothing but Host, Content-Length */
   mg_blob *body;        /* a reference is taken; NULL for none */
-  uint64_t connect_ms;  /* TCP + TLS + DNS (own timer, no CURLOPT_TIMEOUT) */
+  uint64_t connect_ms;  /* TCP + TLS + DNS (own timer, no CURLOPT_TIMEOUT); 0 = 30,000 */
+  uint64_t total_ms;    /* start to end of the reply; 0 = the caller cancels in its own time */
   int stream;           /* long-lived: second multi */
   int insecure_tls;     /* only for tests */
 };
