@@ -61,7 +61,14 @@ static inline const char *plain(const char *p, const char *end) {
 
 const char *mg_lex_blank_slow(struct mg_lex *x, const char *p) {
   for (;; p++) {
-    while (x->end - p >= 8 && load8(p) == ONES * ' ') p += 8; /* indentation */
+    while (x->end - p >= 8) { /* indentation */
+      uint64_t other = load8(p) ^ (ONES * ' ');
+      if (other) {
+        p += (unsigned)__builtin_ctzll(other) >> 3;
+        break;
+      }
+      p += 8;
+    }
     if (p >= x->end) return mg_lex_fail(x, p, MG_SCAN_TRUNCATED);
     if (*p != ' ' && *p != '\n' && *p != '\r' && *p != '\t') return p;
   }
