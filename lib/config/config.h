@@ -68,24 +68,32 @@ struct mg_config {
   uint64_t store_quota_bytes;
   const char *admin_listen; /* or NULL */
   int log_level;            /* MG_LOG_* */
-  /* the objects auth, policy, trace and idempotency belong to later issues: accepted empty; a non-empty
-   * one is an error that says so (never silently ignored). */
+  int insecure_plain_http;  /* 0; set by --insecure-plain-http, never by a document */
+  /* The objects auth, policy and trace (and a server's auth) belong to later versions: accepted empty; a
+   * non-empty one is an error that says so. idempotency, store and admin are read and range-checked, with
+   * a note that nothing uses them yet. */
 };
 
 /* text: JSON (strict; a byte order mark is tolerated). env: NULL-terminated NAME=value array for ${VAR}.
  * base_dir: where relative cwd and envFile start (NULL: as they are). On failure err has
- * "path: what; nearest known name". *out starts with one reference. */
+ * "path: what; nearest known name", and the code is MCPGW_E_CONFIG (or NOMEM). *out starts with one
+ * reference. env and text may go once it returns. */
 int mg_config_parse(struct mg_slice text, const char *const *env, const char *base_dir, struct mg_config **out,
                     struct mg_err *err);
+/* MCPGW_E_IO: the file cannot be read. Relative cwd and envFile start at the file's directory. */
 int mg_config_load(const char *path, const char *const *env, struct mg_config **out, struct mg_err *err);
-struct mg_config *mg_config_ref(struct mg_config *c);
-void mg_config_unref(struct mg_config *c);
-/* A config made by hand (CLI and API): the defaults, no servers; then add. */
+struct mg_config *mg_config_ref(struct mg_config *c); /* [any]: the count is atomic */
+void mg_config_unref(struct mg_config *c);            /* [any]; NULL is fine; the last one wipes it */
+/* Call when all flags were applied: MCPGW_E_CONFIG when listen (or admin_listen) is open to other machines
+ * and insecure_plain_http is not set. */
+int mg_config_check_listen(const struct mg_config *c, struct mg_err *err);
+/* A config made by hand (CLI and API): the defaults, no servers; then add. A failed add leaves it as it
+ * was. argv, env and headers are COPIED; env is all the child gets (NULL: nothing). */
 int mg_config_new(struct mg_config **out);
 int mg_config_add_stdio(struct mg_config *c, struct mg_slice name, const char *const *argv, const char *const *env,
                         const char *cwd, struct mg_err *err);
 int mg_config_add_http(struct mg_config *c, struct mg_slice name, struct mg_slice url, const char *const *headers,
                        struct mg_err *err);
 int mg_config_add_custom(struct mg_config *c, struct mg_slice name, struct mg_err *err); /* MG_SERVER_CUSTOM */
-int mg_config_set_listen(struct mg_config *c, const char *addr); /* replaces all; NULL: none */
+int mg_config_set_listen(struct mg_config *c, const char *addr); /* replaces all; NULL: none; else INVALID */
 #endif
