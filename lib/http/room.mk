@@ -1,2 +1,2 @@
 # server side: server conn parse response sse; client side (the curl fence): client call
-http := server conn parse response sse client call
+http := server conn parse head response out sse client call

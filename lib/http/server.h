@@ -7,6 +7,7 @@
 #ifndef MG_HTTP_SERVER_H
 #define MG_HTTP_SERVER_H
 #include "base/blob.h"
+#include "base/buf.h"
 #include "loop/loop.h"
 
 struct mg_http_limits {
@@ -36,13 +37,15 @@ struct mg_http_request {
 
 struct mg_http_events { /* all run in the loop; data is mg_http_server_new's */
   /* Before the body of a request is read (headers are complete): return 0 to go on, or an HTTP status
-   * to refuse with (the server answers and closes). Optional. */
+   * to refuse with (the server answers and closes; 429 and 503 get Retry-After: 1). Or answer here with
+   * mg_exchange_reply, e.g. to add a challenge; the return value is then ignored. Optional. */
   int (*admit)(void *data, struct mg_exchange *x, const struct mg_http_request *r);
   /* A whole request. It must be answered, now or later, by reply or stream_begin…stream_end. */
   void (*request)(void *data, struct mg_exchange *x, const struct mg_http_request *r);
   /* The client is gone (RST, write failure, or FIN on a response stream that had been begun as SSE; a FIN
    * after the request body while the answer is pending is NOT gone) before the response ended. The
-   * exchange is freed after this returns. */
+   * exchange is freed after this returns. An exchange that admit saw and that never became a request
+   * is reported here only if admit gave it a pointer (mg_exchange_set). */
   void (*gone)(void *data, struct mg_exchange *x);
   /* The send queue of x fell below half of its mark. Optional. */
   void (*drained)(void *data, struct mg_exchange *x);
@@ -65,17 +68,22 @@ void *mg_exchange_get(struct mg_exchange *x);            /* the caller's pointer
 void mg_exchange_set(struct mg_exchange *x, void *user);
 /* Frees the request body now instead of at the end of the response. Headers stay. */
 void mg_exchange_drop_body(struct mg_exchange *x);
+/* Frees body and headers, for a stream that will be open long: mg_exchange_request is then an empty
+ * request, mg_exchange_header finds nothing. */
+void mg_exchange_compact(struct mg_exchange *x);
 
 /* A whole response. headers: complete lines "Name: value\r\n"…, may be empty; Content-Length, Date and
  * Connection are the server's. segs are taken over (references) even on failure. After it x is gone for
- * the caller. A HEAD request gets no body. [cb] */
+ * the caller, on failure too (the connection is then cut, without `gone`); only MCPGW_E_STATE, for an x
+ * whose stream has begun, leaves x as it was. A HEAD request gets no body. [cb] */
 int mg_exchange_reply(struct mg_exchange *x, int status, struct mg_slice headers, struct mg_seg *segs, size_t n);
 /* Convenience: text/plain or JSON body COPIED. type NULL = no body. */
 int mg_exchange_reply_text(struct mg_exchange *x, int status, const char *type, struct mg_slice body);
 
-/* A streamed response (chunked for HTTP/1.1, until close for 1.0). write takes the references over. Writes
- * of one turn of the loop leave in one system call where they fit. MCPGW_E_LIMIT (nothing queued) when
- * queued bytes would pass max_queued. */
+/* A streamed response (chunked for HTTP/1.1, until close for 1.0). write takes the references over, on
+ * failure too. Writes of one turn of the loop leave in one system call where they fit. MCPGW_E_LIMIT
+ * (nothing queued) when queued bytes would pass max_queued. A lost peer is told by `gone`, never from
+ * inside these calls. */
 int mg_exchange_stream_begin(struct mg_exchange *x, int status, struct mg_slice headers);
 int mg_exchange_stream_write(struct mg_exchange *x, struct mg_seg *segs, size_t n, size_t max_queued);
 int mg_exchange_stream_end(struct mg_exchange *x); /* x is gone for the caller; queued bytes still leave */
