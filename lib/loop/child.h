@@ -12,11 +12,13 @@ struct mg_child_opts {
   const char *launcher;    /* absolute path of mcpgw-launch; NULL: spawn directly */
   uint64_t term_ms;        /* after stdin was closed: TERM after this long … */
   uint64_t kill_ms;        /* … and KILL this long after TERM */
-  uint64_t memory_bytes, cpu_s, files; /* rlimits, 0 = inherit (launcher only) */
+  uint64_t memory_bytes, cpu_s, files; /* rlimits, 0 = inherit (launcher only); memory: RLIMIT_DATA */
 };
 struct mg_child;
-/* Called once, when the process has ended and been reaped. status as of waitpid. After it the child
- * handle is still the caller's to free. */
+/* Called once, when the process has ended and been reaped. status as of waitpid; MG_CHILD_STOLEN when
+ * the host reaped it before us (it waits for any child, or ignores SIGCHLD). What is left of its process
+ * group has been KILLed. After it the child handle is still the caller's to free. */
+#define MG_CHILD_STOLEN (-1)
 typedef void (*mg_child_exit_cb)(void *arg, int status);
 /* fds: *in_fd to write to its stdin, *out_fd its stdout, *err_fd its stderr: non-blocking, CLOEXEC,
  * OWNED by the caller. On failure err says which command was not found in which PATH. */
@@ -27,8 +29,13 @@ int mg_child_pid(const struct mg_child *c);
 void mg_child_end(struct mg_child *c);
 /* KILLs the whole group if it still runs, and frees; the process is reaped in the background by the loop. No callback after. */
 void mg_child_free(struct mg_child *c);
+/* The graceful end without an owner: mg_child_end, what the child still writes is read and thrown away
+ * (so that it can finish in peace), then it is reaped and freed. The caller has closed in_fd; out_fd and
+ * err_fd (-1: none) are OWNED by the child from here and not watched by anybody. No callback after. */
+void mg_child_release(struct mg_child *c, int out_fd, int err_fd);
 /* How many processes spawned by this loop have not been reaped yet. */
 int mg_child_count(struct mg_loop *l);
-/* Waits up to ms for all freed or ending children to be reaped (graceful stop of the gateway). */
+/* Waits up to ms for all freed, released or ending children to be reaped (graceful stop of the gateway),
+ * turning the loop: not from a callback. MCPGW_E_TIMEOUT: some are left. mg_loop_free KILLs those. */
 int mg_child_drain(struct mg_loop *l, uint64_t ms);
 #endif

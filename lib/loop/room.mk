@@ -1,1 +1,1 @@
-loop := loop child
+loop := loop child spawn sigpipe
