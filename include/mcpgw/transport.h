@@ -38,6 +38,8 @@ typedef struct mcpgw_message {
   const char *revision; /* protocol revision the message is written in, e.g. "2025-11-25" */
   uint32_t modern;    /* 1: per-request metadata era (2026-07-28 and later), no session */
   uint32_t handshake; /* 1: an initialize request: a session id in the reply is to be kept */
+  uint32_t long_lived; /* 1: a subscriptions/listen: its exchange stays open */
+  uint32_t reserved;
   const mcpgw_header *headers; /* Mcp-Method, Mcp-Name, Mcp-Param-* …; n_headers of them */
   size_t n_headers;
   uint64_t connect_ms; /* longest time to reach the upstream, 0 = the transport's default */
