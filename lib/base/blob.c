@@ -9,7 +9,9 @@
 
 #include "mcpgw/types.h"
 
-#define STEP ((size_t)1024 * 1024) /* growth doubles up to here, then goes by it */
+/* Growth doubles up to here, then goes by it. Short of 1 MiB by what else may be held beyond the length:
+ * an outgrown inline part and the last page. */
+#define STEP ((size_t)(1024 - 128) * 1024)
 #define FIRST_CAP ((size_t)512)
 #define INLINE_MAX ((size_t)16 * 1024) /* a reserve up to this lies behind the header */
 
