@@ -6,8 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/base.h"
 #include "mcpgw/types.h"
+#include "suites.h"
 
 #define MIB ((size_t)1024 * 1024)
 

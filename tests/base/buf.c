@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/base.h"
 #include "base/mem.h"
 #include "mcpgw/types.h"
+#include "suites.h"
 
 START_TEST(fills_to_the_ceiling_exactly) {
   for (size_t max = 0; max < 1200; max += 37) {

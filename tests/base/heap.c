@@ -2,10 +2,10 @@
  * and the intrusive list beside it. */
 #include "base/heap.h"
 
-#include "base/base.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "mcpgw/types.h"
+#include "suites.h"
 
 #define NODES 300
 

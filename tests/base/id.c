@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-#include "base/base.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "mcpgw/types.h"
+#include "suites.h"
 
 static uint64_t seven_s(void) {
   return 7000999;

@@ -1,5 +1,5 @@
 /* tests/base/main: runs every suite of lib/base and holds the two helpers they share. */
-#include "base/base.h"
+#include "suites.h"
 
 #include <stdlib.h>
 

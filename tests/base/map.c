@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/base.h"
 #include "base/mem.h"
 #include "mcpgw/types.h"
+#include "suites.h"
 
 #define KEYS 600
 

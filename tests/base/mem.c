@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/base.h"
 #include "mcpgw/types.h"
+#include "suites.h"
 
 START_TEST(zero_bytes_are_unique) {
   int64_t before = mg_mem_live();

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/base.h"
 #include "mcpgw/types.h"
+#include "suites.h"
 
 #define Z(text) mg_slice_z(text)
 

@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/base.h"
 #include "base/err.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "suites.h"
 
 START_TEST(the_first_text_wins) {
   struct mg_err e;
