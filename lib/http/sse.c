@@ -2,6 +2,7 @@
  * nothing of it; the reader takes pieces as they come and holds one event's data once, in the blob it
  * hands over. It must never look into the data. */
 #include "http/sse.h"
+#include "mcpgw/types.h"
 #include <string.h>
 
 #define MAX_ID 4096   /* bytes of an event id */

@@ -6,9 +6,9 @@
 
 /* Lays out one event around a message given as segments: optional `id:`, then the data. LF inside the
  * message becomes a new data line (which the reader joins again with LF); CR becomes a blank (it can
- * only be white space in JSON). out gets segments (references taken from segs, which are consumed);
- * *n in: room, out: used. Common case (no line break): 3 segments or fewer. head is a small
- * caller-owned blob builder. MCPGW_E_LIMIT: no room -> caller flattens. */
+ * only be white space in JSON). out gets segments with references of their own; on success (only) those
+ * of segs are given back. *n in: room, out: used. Common case (no line break): n_segs + 2.
+ * MCPGW_E_LIMIT: no room, segs are untouched -> caller flattens. MCPGW_E_INVALID: id has CR, LF or NUL. */
 int mg_sse_event(struct mg_slice id, struct mg_seg *segs, size_t n_segs, struct mg_seg *out, size_t *n);
 /* "id: X\nretry: N\ndata: \n\n": the priming event of 2025-11-25. retry_ms 0 leaves retry out. */
 int mg_sse_prime(struct mg_buf *out, struct mg_slice id, uint64_t retry_ms);
@@ -26,7 +26,10 @@ struct mg_sse_reader;
 typedef int (*mg_sse_cb)(void *arg, struct mg_sse_event_view *ev);
 int mg_sse_reader_new(struct mg_budget *budget, size_t max_event, mg_sse_cb cb, void *arg, struct mg_sse_reader **out);
 void mg_sse_reader_free(struct mg_sse_reader *r);
-/* LF, CR and CRLF ends, BOM at the start, comments ignored, fields per the standard; data of one long
+/* MCPGW_E_LIMIT, _NOMEM: an event, id or name is too large, or the budget is used up; the reader stays
+ * in that state. It may be freed from inside its callback (then this returns MCPGW_E_CLOSED). An event
+ * the stream ends in the middle of is dropped with the reader (§9.2.6).
+ * LF, CR and CRLF ends, BOM at the start, comments ignored, fields per the standard; data of one long
  * line goes straight into the blob that is handed over (held once). */
 int mg_sse_feed(struct mg_sse_reader *r, const void *data, size_t len);
 #endif
