@@ -1,0 +1,261 @@
+/* transport/stdio.c owns the life of a link to a child process: open, the child's end, close. Rules: an
+ * event reaches the link only from a callback of the loop, never from inside open, send, cancel or close
+ * (log lines of open excepted); after close none does; and since the link may close us from inside any
+ * event, the memory goes when the last callback of ours has returned. */
+#include "transport/stdio.h"
+
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "transport/stdio_priv.h"
+
+#define GOODBYE_MS 1000 /* from a closed stdin or stdout to the end, if the end is not seen before */
+
+/* ---- the transport: a copy of the config ----------------------------------------------------------- */
+
+static void free_list(char **list) {
+  size_t i;
+  for (i = 0; list && list[i]; i++) mg_free(list[i]);
+  mg_free(list);
+}
+
+static char **copy_list(const char *const *list) {
+  size_t n = 0, i;
+  while (list && list[n]) n++;
+  char **copy = mg_calloc(n + 1, sizeof *copy);
+  for (i = 0; copy && i < n; i++) {
+    if (!(copy[i] = mg_strdup(list[i]))) {
+      free_list(copy);
+      return NULL;
+    }
+  }
+  return copy;
+}
+
+static int copy_text(const char *from, const char **to) {
+  *to = from ? mg_strdup(from) : NULL;
+  return from && !*to ? MCPGW_E_NOMEM : MCPGW_OK;
+}
+
+void mg_transport_stdio_free(void *transport) {
+  struct mg_stdio_config *t = transport;
+  if (!t) return;
+  free_list((char **)t->argv);
+  free_list((char **)t->env);
+  mg_free((char *)t->cwd);
+  mg_free((char *)t->launcher);
+  mg_free(t);
+}
+
+int mg_transport_stdio_new(const struct mg_stdio_config *config, void **transport) {
+  if (!config->loop || !config->argv || !config->argv[0]) return MCPGW_E_INVALID;
+  struct mg_stdio_config *t = mg_alloc(sizeof *t);
+  if (!t) return MCPGW_E_NOMEM;
+  *t = *config;
+  t->cwd = t->launcher = NULL;
+  t->argv = (const char *const *)copy_list(config->argv);
+  t->env = (const char *const *)copy_list(config->env);
+  if (!t->argv || !t->env || copy_text(config->cwd, &t->cwd) || copy_text(config->launcher, &t->launcher)) {
+    mg_transport_stdio_free(t);
+    return MCPGW_E_NOMEM;
+  }
+  *transport = t;
+  return MCPGW_OK;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------- */
+
+static void close_fd(int *fd) {
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+}
+
+/* Watches go before the descriptors they watch. */
+static void unwatch(struct stdio *s) {
+  mcpgw_watch_free(s->in_watch);
+  mcpgw_watch_free(s->out_watch);
+  mcpgw_watch_free(s->err_watch);
+  mcpgw_timer_free(s->flush);
+  mcpgw_timer_free(s->goodbye);
+  s->in_watch = s->out_watch = s->err_watch = NULL;
+  s->flush = s->goodbye = NULL;
+}
+
+static void destroy(struct stdio *s) {
+  mg_stdio_out_done(s);
+  mg_stdio_in_done(s);
+  close_fd(&s->in_fd);
+  close_fd(&s->out_fd);
+  close_fd(&s->err_fd);
+  mg_free(s);
+}
+
+void mg_stdio_enter(struct stdio *s) {
+  s->busy++;
+}
+
+void mg_stdio_leave(struct stdio *s) {
+  if (--s->busy == 0 && s->closed) destroy(s);
+}
+
+/* ---- the end --------------------------------------------------------------------------------------- */
+
+void mg_stdio_over(struct stdio *s, int code, const char *text) {
+  mcpgw_failure why = {sizeof why, code, MCPGW_DELIVERED_UNKNOWN, 0, 0, text};
+  if (s->over || s->closed) return;
+  s->over = 1;
+  unwatch(s);
+  mg_stdio_fail_unsent(s, code, text);
+  if (!s->closed) mcpgw_link_closed(s->link, &why);
+}
+
+/* Its end mostly follows at once and says more than "closed". */
+void mg_stdio_half_closed(struct stdio *s, const char *side) {
+  if (s->half || s->over || s->closed) return;
+  s->half = side;
+  mcpgw_timer_set(s->goodbye, GOODBYE_MS);
+}
+
+static void on_goodbye(void *arg) {
+  struct stdio *s = arg;
+  mg_stdio_enter(s);
+  mg_stdio_over(s, MCPGW_E_CLOSED, s->half);
+  mg_stdio_leave(s);
+}
+
+static void end_text(int status, char *out, size_t cap) {
+  if (status == MG_CHILD_STOLEN) (void)snprintf(out, cap, "child ended; its status was taken by the host");
+  else if (WIFSIGNALED(status)) (void)snprintf(out, cap, "child killed by signal %d", WTERMSIG(status));
+  else (void)snprintf(out, cap, "child ended with status %d", WEXITSTATUS(status));
+}
+
+static void on_child_end(void *arg, int status) {
+  struct stdio *s = arg;
+  char text[64];
+  end_text(status, text, sizeof text);
+  mg_stdio_enter(s);
+  mg_stdio_read_out(s, 1);
+  mg_stdio_read_err(s, 1);
+  mg_stdio_over(s, MCPGW_E_CLOSED, text);
+  mg_stdio_leave(s);
+}
+
+/* ---- events of the loop ---------------------------------------------------------------------------- */
+
+static void on_out(void *arg, int events) {
+  struct stdio *s = arg;
+  (void)events;
+  mg_stdio_enter(s);
+  mg_stdio_read_out(s, 0);
+  mg_stdio_leave(s);
+}
+
+static void on_err(void *arg, int events) {
+  struct stdio *s = arg;
+  (void)events;
+  mg_stdio_enter(s);
+  mg_stdio_read_err(s, 0);
+  mg_stdio_leave(s);
+}
+
+static void write_now(struct stdio *s) {
+  mg_stdio_enter(s);
+  mg_stdio_write(s, 1);
+  mg_stdio_leave(s);
+}
+
+static void on_in(void *arg, int events) {
+  (void)events;
+  write_now(arg);
+}
+
+static void on_flush(void *arg) {
+  write_now(arg);
+}
+
+/* ---- the vtable ------------------------------------------------------------------------------------ */
+
+static int start(struct stdio *s) {
+  const struct mg_stdio_config *t = s->config;
+  struct mg_child_opts o = {t->argv,    t->env,     t->cwd,          t->launcher, t->term_ms,
+                            t->kill_ms, t->memory_bytes, t->cpu_s, t->files};
+  struct mg_err err;
+  mg_err_clear(&err);
+  if (mg_child_spawn(t->loop, &o, on_child_end, s, &s->child, &s->in_fd, &s->out_fd, &s->err_fd, &err)) {
+    struct mg_slice text = mg_slice_z(mg_err_text(&err));
+    mcpgw_link_log(s->link, MCPGW_LOG_ERROR, "stdio.spawn", text.ptr, text.len);
+    return MCPGW_E_IO;
+  }
+  return MCPGW_OK;
+}
+
+static int watch(struct stdio *s) {
+  int rc = mcpgw_timer_new(s->link, on_flush, s, &s->flush);
+  if (!rc) rc = mcpgw_timer_new(s->link, on_goodbye, s, &s->goodbye);
+  if (!rc) rc = mcpgw_watch_new(s->link, s->in_fd, on_in, s, &s->in_watch);
+  if (!rc) rc = mcpgw_watch_new(s->link, s->out_fd, on_out, s, &s->out_watch);
+  if (!rc) rc = mcpgw_watch_new(s->link, s->err_fd, on_err, s, &s->err_watch);
+  if (!rc) rc = mcpgw_watch_set(s->out_watch, MCPGW_READ);
+  if (!rc) rc = mcpgw_watch_set(s->err_watch, MCPGW_READ);
+  return rc;
+}
+
+static int stdio_open(void *transport, mcpgw_link *link, void **impl) {
+  struct stdio *s = mg_calloc(1, sizeof *s);
+  if (!s) return MCPGW_E_NOMEM;
+  s->config = transport;
+  s->link = link;
+  s->in_fd = s->out_fd = s->err_fd = -1;
+  mg_stdio_in_init(s);
+  int rc = start(s);
+  if (!rc && (rc = watch(s))) {
+    unwatch(s);
+    mg_child_free(s->child);
+  }
+  if (rc) {
+    destroy(s);
+    return rc;
+  }
+  *impl = s;
+  return MCPGW_OK;
+}
+
+static int stdio_send(void *impl, const mcpgw_message *msg) {
+  struct stdio *s = impl;
+  if (s->over || s->closed || s->half) return MCPGW_E_CLOSED;
+  int rc = mg_stdio_queue(s, msg);
+  if (rc == MCPGW_OK && !s->blocked) mcpgw_timer_set(s->flush, 0);
+  return rc;
+}
+
+static void stdio_cancel(void *impl, uint64_t call) {
+  mg_stdio_forget(impl, call);
+}
+
+/* What is queued (a last notification, say) gets its chance if stdin takes it without waiting. */
+static void stdio_close(void *impl, uint32_t flags) {
+  struct stdio *s = impl;
+  unwatch(s);
+  s->closed = 1;
+  if (flags & MCPGW_CLOSE_GRACEFUL) {
+    if (!s->over) mg_stdio_write(s, 0);
+    close_fd(&s->in_fd);
+    mg_child_release(s->child, s->out_fd, s->err_fd);
+    s->out_fd = s->err_fd = -1;
+  } else {
+    mg_child_free(s->child);
+  }
+  s->child = NULL;
+  if (s->busy == 0) destroy(s);
+}
+
+const mcpgw_transport_ops mg_transport_stdio_ops = {
+    .struct_size = sizeof(mcpgw_transport_ops),
+    .name = "stdio",
+    .open = stdio_open,
+    .send = stdio_send,
+    .cancel = stdio_cancel,
+    .close = stdio_close,
+};
