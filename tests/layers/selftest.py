@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Does lint.py find what it is for? Plants one violation of each kind in a clean little tree and looks whether
-it is reported at its line, and alone. Then plants what looks like a violation and is none."""
+it is reported at its line. Then plants what looks like a violation and is none."""
 
 import os
 import re

@@ -1,0 +1,179 @@
+/* load: keep-alive connections, each with one tools/call in flight, for a fixed time. It owns the requests
+ * (one buffer a connection, of which only the id's digits change) and checks every answer: status, id and
+ * length. One wrong answer ends it. One thread.
+ *
+ *   load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P]
+ *
+ * Prints `key=value …`: calls, rps, p50_us p90_us p99_us, and with --pid cpu_us (a call) of that process.
+ */
+#include "util.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CONNECTIONS_MAX 4096
+#define IN_BYTES 16384
+#define BODY_BYTES 1024       /* of a request */
+#define FIRST_ID 1000000000ul /* all ids have ten digits */
+#define ID_DIGITS 10
+#define HISTOGRAM_US 200000 /* what took longer counts as this */
+
+struct conn {
+  int fd;
+  unsigned long id;
+  uint64_t sent_at;
+  size_t out_len, id_at, got;
+  char out[4096], in[IN_BYTES];
+};
+
+static struct {
+  struct url url;
+  int connections, modern, pid;
+  uint64_t warmup_us, run_us;
+  char session[128];
+} opt;
+static unsigned long next_id = FIRST_ID;
+static size_t body_len; /* of every answer; 0: none has come yet */
+static uint64_t calls, histogram[HISTOGRAM_US + 1];
+
+/* ---- requests ----------------------------------------------------------------------------------- */
+
+static const char LEGACY_TAIL[] = "\"}}}";
+static const char MODERN_TAIL[] =
+    "\"},\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
+    "\"io.modelcontextprotocol/clientInfo\":{\"name\":\"bench\",\"version\":\"1\"},"
+    "\"io.modelcontextprotocol/clientCapabilities\":{}}}}";
+
+/* Writes the request once; its body is BODY_BYTES long, filled up inside the arguments. */
+static void build(struct conn *c) {
+  const char *tail = opt.modern ? MODERN_TAIL : LEGACY_TAIL;
+  char headers[384];
+  if (opt.modern)
+    snprintf(headers, sizeof headers,
+             "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: echo\r\n");
+  else
+    snprintf(headers, sizeof headers, "MCP-Protocol-Version: 2025-11-25\r\n%s%s%s",
+             *opt.session ? "Mcp-Session-Id: " : "", opt.session, *opt.session ? "\r\n" : "");
+  int n = snprintf(c->out, sizeof c->out,
+                   "POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\n"
+                   "Accept: application/json, text/event-stream\r\n%sContent-Length: %d\r\n\r\n",
+                   opt.url.path, opt.url.host, opt.url.port, headers, BODY_BYTES);
+  size_t at = (size_t)n;
+  n = snprintf(c->out + at, sizeof c->out - at,
+               "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"method\":\"tools/call\",\"params\":{\"name\":\"echo\","
+               "\"arguments\":{\"text\":\"",
+               FIRST_ID);
+  size_t fill = BODY_BYTES - (size_t)n - strlen(tail);
+  c->id_at =
+      at + (size_t)((const char *)memmem(c->out + at, (size_t)n, "1000000000", ID_DIGITS) - (c->out + at));
+  memset(c->out + at + n, 'x', fill);
+  memcpy(c->out + at + (size_t)n + fill, tail, strlen(tail));
+  c->out_len = at + BODY_BYTES;
+}
+
+static void send_next(struct conn *c) {
+  char digits[32];
+  c->id = next_id++;
+  snprintf(digits, sizeof digits, "%lu", c->id);
+  memcpy(c->out + c->id_at, digits, ID_DIGITS);
+  c->got = 0;
+  c->sent_at = now_us();
+  if (send(c->fd, c->out, c->out_len, MSG_NOSIGNAL) != (ssize_t)c->out_len) die("send: %s", strerror(errno));
+}
+
+/* ---- answers ------------------------------------------------------------------------------------ */
+
+static void verify(const struct conn *c, const struct head *h) {
+  const char *body = c->in + h->len, *id = find_key(body, h->body, "id");
+  if (h->status != 200 || h->chunked) die("HTTP %d: %.600s", h->status, c->in);
+  if (id == NULL || strtoul(id, NULL, 10) != c->id) die("id %lu was answered with %.600s", c->id, body);
+  if (memmem(body, h->body, "\"isError\":true", 14) || memmem(body, h->body, "\"error\":", 8))
+    die("%.600s", body);
+  if (body_len == 0) body_len = h->body;
+  if (h->body != body_len) die("an answer of %zu bytes after one of %zu: %.600s", h->body, body_len, body);
+}
+
+static void on_readable(struct conn *c, int counted) {
+  struct head h;
+  ssize_t n = recv(c->fd, c->in + c->got, IN_BYTES - 1 - c->got, 0);
+  if (n < 0 && errno == EAGAIN) return;
+  if (n <= 0) die("a connection ended: %s", n == 0 ? "closed" : strerror(errno));
+  c->in[c->got += (size_t)n] = '\0';
+  if (!parse_head(c->in, c->got, &h) || c->got < h.len + h.body) {
+    if (c->got == IN_BYTES - 1) die("an answer over %d bytes", IN_BYTES);
+    return;
+  }
+  verify(c, &h);
+  uint64_t took = now_us() - c->sent_at;
+  if (counted) {
+    calls++;
+    histogram[took < HISTOGRAM_US ? took : HISTOGRAM_US]++;
+  }
+  send_next(c);
+}
+
+static uint64_t percentile(unsigned percent) {
+  uint64_t seen = 0, at = 0;
+  while (at < HISTOGRAM_US && (seen += histogram[at]) * 100 < calls * percent) at++;
+  return at;
+}
+
+/* ---- all ---------------------------------------------------------------------------------------- */
+
+static void read_options(int argc, char **argv) {
+  if (argc < 2 || argv[1][0] == '-')
+    die("usage: load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P]");
+  parse_url(argv[1], &opt.url);
+  opt.connections = (int)strtol(option(argc, argv, "connections", "32"), NULL, 10);
+  opt.modern = strcmp(option(argc, argv, "era", "legacy"), "modern") == 0;
+  opt.pid = (int)strtol(option(argc, argv, "pid", "0"), NULL, 10);
+  opt.warmup_us = (uint64_t)(strtod(option(argc, argv, "warmup", "0.5"), NULL) * 1e6);
+  opt.run_us = (uint64_t)(strtod(option(argc, argv, "seconds", "3"), NULL) * 1e6);
+  if (opt.connections < 1 || opt.connections > CONNECTIONS_MAX) die("1 to %d connections", CONNECTIONS_MAX);
+}
+
+static void open_connections(int epoll) {
+  for (int i = 0; i < opt.connections; i++) {
+    struct conn *c = calloc(1, sizeof *c);
+    if (c == NULL) die("out of memory");
+    c->fd = connect_to(&opt.url);
+    if (i == 0 && !opt.modern) open_session(c->fd, &opt.url, opt.session);
+    set_nonblocking(c->fd);
+    build(c);
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &ev) != 0) die("epoll_ctl: %s", strerror(errno));
+    send_next(c);
+  }
+}
+
+static void turn(int epoll, int counted) {
+  struct epoll_event ev[256];
+  int n = epoll_wait(epoll, ev, 256, 5000);
+  if (n == 0) die("nothing came for 5 seconds");
+  for (int i = 0; i < n; i++) on_readable(ev[i].data.ptr, counted);
+}
+
+int main(int argc, char **argv) {
+  int epoll = epoll_create1(EPOLL_CLOEXEC);
+  read_options(argc, argv);
+  raise_files();
+  open_connections(epoll);
+  uint64_t begin = now_us() + opt.warmup_us, now;
+  while (now_us() < begin) turn(epoll, 0);
+  uint64_t cpu = opt.pid ? cpu_us(opt.pid) : 0;
+  begin = now_us();
+  while ((now = now_us()) < begin + opt.run_us) turn(epoll, 1);
+  cpu = opt.pid ? cpu_us(opt.pid) - cpu : 0;
+  if (calls == 0) die("no call was answered");
+  printf("calls=%llu rps=%.0f p50_us=%llu p90_us=%llu p99_us=%llu", (unsigned long long)calls,
+         (double)calls * 1e6 / (double)(now - begin), (unsigned long long)percentile(50),
+         (unsigned long long)percentile(90), (unsigned long long)percentile(99));
+  if (opt.pid) printf(" cpu_us=%.2f", (double)cpu / (double)calls);
+  printf("\n");
+  return 0;
+}
