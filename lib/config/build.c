@@ -81,7 +81,7 @@ static void *grown(struct mg_cfg_snap *s, void *v, size_t n, size_t *cap, size_t
   size_t want = *cap ? *cap * 2 : 8;
   void *p = mg_config_alloc(s, want * size);
   if (!p) return NULL;
-  if (n) memcpy(p, v, n * size);
+  if (*cap) memcpy(p, v, *cap * size);
   *cap = want;
   return p;
 }

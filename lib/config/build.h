@@ -129,6 +129,9 @@ int mg_config_add_header(struct mg_cfg_build *b, const struct mg_cfg_at *at, str
 const char *mg_config_getenv(const char *const *env, struct mg_slice name); /* the value, or NULL */
 int mg_config_child_env(struct mg_cfg_build *b, const struct mg_cfg_at *at, const struct mg_node *entry,
                         struct mg_cfg_server *sv);
+/* The lines of an envFile set (or replace) entries of l. */
+int mg_config_dotenv(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct mg_slice text,
+                     struct mg_cfg_list *l);
 /* A file of at most max bytes appended to out; regular: nothing but a regular file. On failure *why is a
  * short text (a constant or in text). */
 int mg_config_slurp(const char *path, size_t max, int regular, struct mg_buf *out, char why[128]);

@@ -27,7 +27,7 @@ static int read_all(int fd, size_t max, struct mg_buf *out, char why[128]) {
     if (n < 0) return say(why, "cannot be read", errno);
     if (n == 0) break;
     if (out->len + (size_t)n > max) {
-      snprintf(why, 128, "longer than %zu bytes", max);
+      snprintf(why, 128, "is longer than %zu bytes", max);
       return MCPGW_E_LIMIT;
     }
     int rc = mg_buf_add(out, piece, (size_t)n);
@@ -151,8 +151,8 @@ static int read_line(struct mg_cfg_build *b, const struct mg_cfg_at *at, size_t 
   return set(b, at, l, name, mg_buf_slice(&b->scratch));
 }
 
-static int read_lines(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct mg_slice text,
-                      struct mg_cfg_list *l) {
+int mg_config_dotenv(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct mg_slice text,
+                     struct mg_cfg_list *l) {
   int rc = MCPGW_OK;
   if (mg_slice_starts(text, MG_LIT("\xef\xbb\xbf"))) text = mg_slice_sub(text, 3, text.len);
   for (size_t no = 1; text.len > 0 && rc == MCPGW_OK; no++) {
@@ -175,7 +175,7 @@ static int read_file(struct mg_cfg_build *b, const struct mg_cfg_at *up, const s
   if (rc != MCPGW_OK || (rc = mg_config_file_name(b, &at, path, &path)) != MCPGW_OK) return rc;
   mg_buf_init(&text, MG_CFG_ENVFILE_BYTES + 1);
   rc = mg_config_slurp(path, MG_CFG_ENVFILE_BYTES, 1, &text, why);
-  if (rc == MCPGW_OK) rc = read_lines(b, &at, mg_buf_slice(&text), l);
+  if (rc == MCPGW_OK) rc = mg_config_dotenv(b, &at, mg_buf_slice(&text), l);
   else if (rc == MCPGW_E_NOMEM) rc = mg_config_fail_mem(b, &at);
   else rc = mg_config_fail(b, &at, "the file %s", why);
   if (text.ptr) explicit_bzero(text.ptr, text.cap);
@@ -184,12 +184,18 @@ static int read_file(struct mg_cfg_build *b, const struct mg_cfg_at *up, const s
 }
 
 /* ---- env -------------------------------------------------------------------------------------------- */
-/* The shortest decimal that reads back as the same number. */
+/* The shortest decimal that reads back as the same number. The host's locale may have another point. */
 static void print_real(double d, char out[40]) {
+  size_t n = 0;
   for (int digits = 1; digits <= 17; digits++) {
     snprintf(out, 40, "%.*g", digits, d);
-    if (strtod(out, NULL) == d) return;
+    if (strtod(out, NULL) == d) break;
   }
+  for (const char *p = out; *p; p++) {
+    if (strchr("0123456789eE+-", *p)) out[n++] = *p;
+    else if (n > 0 && out[n - 1] != '.') out[n++] = '.';
+  }
+  out[n] = '\0';
 }
 
 static int scalar(struct mg_cfg_build *b, const struct mg_cfg_at *at, const struct mg_node *node,
