@@ -12,7 +12,7 @@ struct got {
   char type[64], session[64], retry_after[64], www[64];
   int n_session;
   char *body;
-  size_t len;
+  size_t len, cap;
   struct mg_http_fault fault;
   int faulty;
   int head_rc, body_rc;     /* what to answer */
