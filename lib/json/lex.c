@@ -224,20 +224,8 @@ static inline const char *scalar(struct mg_lex *x, const char *p) {
     return word(x, p, "false", 5);
   case 'n':
     return word(x, p, "null", 4);
-  case '-':
-  case '0':
-  case '1':
-  case '2':
-  case '3':
-  case '4':
-  case '5':
-  case '6':
-  case '7':
-  case '8':
-  case '9':
-    return number(x, p);
   default:
-    return bad(x, p);
+    return is_digit(*p) || *p == '-' ? number(x, p) : bad(x, p);
   }
 }
 
@@ -293,19 +281,7 @@ int mg_lex_type(char first) {
     return MG_JSON_FALSE;
   case 'n':
     return MG_JSON_NULL;
-  case '-':
-  case '0':
-  case '1':
-  case '2':
-  case '3':
-  case '4':
-  case '5':
-  case '6':
-  case '7':
-  case '8':
-  case '9':
-    return MG_JSON_NUMBER;
   default:
-    return MG_JSON_NONE;
+    return is_digit(first) || first == '-' ? MG_JSON_NUMBER : MG_JSON_NONE;
   }
 }

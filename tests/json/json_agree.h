@@ -38,6 +38,8 @@ static inline const char *json_disagree(struct mg_slice doc, int rc, const struc
   if (rc == MCPGW_OK) return ok || json_excused(doc, &e) ? NULL : "the scanner accepts what jansson refuses";
   if (why->at > doc.len) return "the fault lies outside the text";
   if (why->error == MG_SCAN_TRUNCATED && why->at != doc.len) return "cut short, but not at the end";
-  return !ok || why->error == MG_SCAN_DEPTH ? NULL : "the scanner refuses what jansson accepts";
+  if (!ok || why->error == MG_SCAN_DEPTH) return NULL;
+  /* jansson 2.14 overlooks a NUL byte right behind a number. */
+  return memchr(doc.ptr, 0, doc.len) ? NULL : "the scanner refuses what jansson accepts";
 }
 #endif

@@ -127,6 +127,13 @@ START_TEST(says_where_and_what) {
 }
 END_TEST
 
+/* jansson 2.14 alone would take it for [1]. */
+START_TEST(a_nul_behind_a_number) {
+  static const char text[] = "[1\0]";
+  ck_assert_int_eq(mg_doc_parse(&doc, mg_slice(text, sizeof text - 1), NULL), MCPGW_E_PARSE);
+}
+END_TEST
+
 START_TEST(ceilings) {
   char *deep = json_nested("[", "", "]", MG_JSON_DEPTH + 1);
   ck_assert_int_eq(parse(deep), MCPGW_E_PARSE);
@@ -169,6 +176,7 @@ Suite *json_doc_suite(void) {
   tcase_add_test(c, other_types_are_invalid);
   tcase_add_test(c, members_in_the_order_of_the_text);
   tcase_add_loop_test(c, says_where_and_what, 0, (int)(sizeof wrong / sizeof wrong[0]));
+  tcase_add_test(c, a_nul_behind_a_number);
   tcase_add_test(c, ceilings);
   tcase_add_test(c, no_memory_of_ours);
   tcase_add_test(c, leaves_the_host_its_allocator);
