@@ -14,8 +14,8 @@ typedef struct mcpgw_bytes mg_blob;
 /* max: the largest length it may grow to (bytes). budget may be NULL; BORROWED, must outlive the blob. */
 mg_blob *mg_blob_new(struct mg_budget *budget, size_t reserve, size_t max);
 mg_blob *mg_blob_copy(struct mg_budget *budget, const void *data, size_t len);
-/* MCPGW_E_LIMIT at max or at the budget's end, MCPGW_E_NOMEM. Growth: doubling up to 1 MiB, then by
- * 1 MiB, so that never more than the size + 1 MiB is held. */
+/* MCPGW_E_LIMIT at max or at the budget's end, MCPGW_E_NOMEM. MCPGW_E_STATE while shared. Growth:
+ * doubling, then by just under 1 MiB, so that never more than the size + 1 MiB is held. */
 int mg_blob_append(mg_blob *b, const void *data, size_t len);
 int mg_blob_reserve(mg_blob *b, size_t extra);
 char *mg_blob_tail(mg_blob *b);              /* where the next byte goes; valid after reserve */

@@ -55,6 +55,32 @@ START_TEST(grows_and_keeps_its_bytes) {
 }
 END_TEST
 
+START_TEST(never_more_than_a_mebibyte_ahead) {
+  struct mg_budget budget = {0};
+  mg_blob *b = mg_blob_new(&budget, 16 * 1024, 32 * MIB);
+  for (size_t len = 16 * 1024; len < 6 * MIB; len += 1000) {
+    ck_assert_int_eq(fill(b, len, 1000), MCPGW_OK);
+    ck_assert_uint_le(budget.used, len + MIB);
+  }
+  mg_blob_unref(b);
+  ck_assert_uint_eq(budget.used, 0);
+}
+END_TEST
+
+START_TEST(an_outgrown_inline_part_stays_charged) {
+  int64_t before = mg_mem_live();
+  struct mg_budget budget = {0};
+  mg_blob *b = mg_blob_new(&budget, 4096, MIB);
+  ck_assert_uint_eq(budget.used, 4096);
+  ck_assert_int_eq(fill(b, 4097, 1000), MCPGW_OK);
+  ck_assert_uint_ge(budget.used, 4096 + 4097);
+  holds_pattern(b, 0);
+  mg_blob_unref(b); /* while on the heap */
+  ck_assert_uint_eq(budget.used, 0);
+  base_no_leak(before);
+}
+END_TEST
+
 START_TEST(small_ones_are_one_allocation) {
   uint64_t made = mg_mem_count();
   mg_blob *a = mg_blob_new(NULL, 4096, MIB), *b = mg_blob_copy(NULL, "hello", 5);
@@ -276,6 +302,8 @@ Suite *base_blob_suite(void) {
   TCase *t = tcase_create("blob");
   tcase_set_timeout(t, 60);
   tcase_add_test(t, grows_and_keeps_its_bytes);
+  tcase_add_test(t, never_more_than_a_mebibyte_ahead);
+  tcase_add_test(t, an_outgrown_inline_part_stays_charged);
   tcase_add_test(t, small_ones_are_one_allocation);
   tcase_add_test(t, copies_of_any_size);
   tcase_add_test(t, max_is_exact);

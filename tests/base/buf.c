@@ -18,6 +18,11 @@ START_TEST(fills_to_the_ceiling_exactly) {
     ck_assert_uint_eq(b.len, max);
     for (size_t i = 0; i < max; i++) ck_assert_int_eq(b.ptr[i], (char)i);
     mg_buf_done(&b);
+    char all[1200] = {0};
+    ck_assert_int_eq(mg_buf_add(&b, all, max), MCPGW_OK); /* done keeps the ceiling; at one blow */
+    ck_assert_uint_le(b.cap, max);
+    ck_assert_int_eq(mg_buf_add(&b, all, 1), MCPGW_E_LIMIT);
+    mg_buf_done(&b);
   }
 }
 END_TEST
