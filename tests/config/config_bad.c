@@ -121,6 +121,7 @@ static const struct {
     {LISTEN("[]:1"), BAD_LISTEN},
     {LISTEN("example.com:80"), BAD_LISTEN},
     {LISTEN("256.0.0.1:80"), BAD_LISTEN},
+    {LISTEN("LocalHost:80"), BAD_LISTEN},
     {LISTEN("unix:x.sock"), "gateway.listen[0]: must give an absolute path after unix:"},
     {GATEWAY("\"admin\":{\"listen\":\"unix:\"}"),
      "gateway.admin.listen: must give an absolute path after unix:"},

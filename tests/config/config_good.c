@@ -287,6 +287,17 @@ START_TEST(notes_help_with_slips) {
 }
 END_TEST
 
+/* Keys come from the file, notes go to terminals and logs: one line of UTF-8, cut between characters. */
+START_TEST(paths_of_notes_are_clean) {
+  struct mg_config *c =
+      config_good("{\"a\\nb\\u001b[2J\":1,\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                  "xxxxxxxxxx\u00e4\u00e4\":1}");
+  ck_assert_str_eq(c->notes[0].path, "[\"a?b?[2J\"]");
+  ck_assert_str_eq(c->notes[1].path, "[\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"]");
+  mg_config_unref(c);
+}
+END_TEST
+
 /* What is switched off must not get in the way, nor must its name. */
 START_TEST(disabled_servers_may_be_half_done) {
   struct mg_config *c = config_good(
@@ -370,6 +381,7 @@ Suite *config_good_suite(void) {
   tcase_add_test(t, servers_in_an_array);
   tcase_add_loop_test(t, kind_spellings, 0, (int)(sizeof kinds / sizeof *kinds));
   tcase_add_test(t, notes_help_with_slips);
+  tcase_add_test(t, paths_of_notes_are_clean);
   tcase_add_test(t, disabled_servers_may_be_half_done);
   tcase_add_test(t, paths_start_at_the_base);
   tcase_add_test(t, notes_have_a_ceiling);

