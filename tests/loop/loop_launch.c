@@ -1,0 +1,261 @@
+/* tests/loop/loop_launch: what only the launcher can promise: nothing outlives a gateway that was killed,
+ * nor hides from it in a session of its own. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "loop/loop_tests.h"
+#include "support/procs.h"
+
+/* A daemon in a session of its own which ignores TERM, and a command which goes on. */
+#define ESCAPE "setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 1000; done' $0 & echo ready; sleep 1000; :"
+
+static const char *const families[] = {
+    "echo ready; sleep 1000; :",
+    "trap '' TERM HUP INT; sh -c 'sleep 1000; :' $0 & echo ready; sleep 1000; :",
+    ESCAPE,
+    "setsid sh -c 'setsid sh -c \"sleep 1000; :\" '$0' & exit 0' $0; sleep 0.1; echo ready; sleep 1000; :",
+    "echo ready; exec python3 -c \"import os,time,signal,sys\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "for i in range(5):\n"
+    "  if os.fork()==0:\n"
+    "    os.setsid()\n"
+    "    os.fork()\n"
+    "    break\n"
+    "time.sleep(1000)\" $0",
+};
+#define N_FAMILIES ((int)(sizeof families / sizeof *families))
+
+START_TEST(end_reaches_everybody) {
+  struct mg_loop *l = loop_new();
+  struct kid k;
+  const char *mark = procs_mark();
+  kid_sh(&k, l, 1, families[_i], mark);
+  ck_assert(kid_wait_text(&k, "ready", 5000));
+  procs_sleep_ms(150);
+  kid_close(&k, &k.in);
+  mg_child_end(k.child);
+  ck_assert_int_eq(kid_wait_end(&k, 5000), 1);
+  ck_assert_int_eq(procs_wait_most(mark, 0, 200), 0);
+  kid_done(&k);
+  loop_free(l);
+}
+END_TEST
+
+START_TEST(free_reaches_everybody) {
+  struct mg_loop *l = loop_new();
+  struct kid k;
+  const char *mark = procs_mark();
+  kid_sh(&k, l, 1, families[_i], mark);
+  ck_assert(kid_wait_text(&k, "ready", 5000));
+  procs_sleep_ms(150);
+  kid_done(&k);
+  ck_assert_int_eq(procs_wait_most(mark, 0, 1500), 0);
+  ck_assert_int_eq(mg_child_drain(l, 3000), MCPGW_OK);
+  loop_free(l);
+}
+END_TEST
+
+/* A parent which spawns, says so, and waits to be killed. */
+static pid_t parent_of(const char *script, const char *mark, pid_t *launcher) {
+  int fd[2];
+  char c = 0;
+  ck_assert_int_eq(pipe2(fd, O_CLOEXEC), 0);
+  pid_t pid = fork();
+  if (pid == 0) {
+    struct mg_loop *l;
+    struct kid k;
+    if (mg_loop_new(&l)) _exit(1);
+    kid_sh(&k, l, 1, script, mark);
+    if (!kid_wait_text(&k, "ready", 5000)) _exit(1);
+    pid_t me = mg_child_pid(k.child);
+    if (write(fd[1], &me, sizeof me) != sizeof me) _exit(1);
+    pause();
+    _exit(0);
+  }
+  close(fd[1]);
+  ck_assert_int_eq((int)read(fd[0], launcher, sizeof *launcher), (int)sizeof *launcher);
+  close(fd[0]);
+  (void)c;
+  procs_sleep_ms(150);
+  return pid;
+}
+
+START_TEST(a_killed_parent_leaves_nothing) {
+  const char *mark = procs_mark();
+  pid_t launcher, pid = parent_of(families[_i], mark, &launcher);
+  ck_assert_int_ge(procs_with(mark), 2);
+  ck_assert_int_eq(kill(pid, SIGKILL), 0);
+  ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+  ck_assert_int_eq(procs_wait_most(mark, 0, 3000), 0);
+}
+END_TEST
+
+/* Even if somebody had stopped the launcher: the parent's death continues it. */
+START_TEST(a_killed_parent_and_a_stopped_launcher) {
+  const char *mark = procs_mark();
+  pid_t launcher, pid = parent_of(families[_i], mark, &launcher);
+  ck_assert_int_eq(kill(launcher, SIGSTOP), 0);
+  ck_assert_int_eq(kill(pid, SIGKILL), 0);
+  ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+  ck_assert_int_eq(procs_wait_most(mark, 0, 3000), 0);
+}
+END_TEST
+
+/* A forked copy of the parent holds the lifeline open; the parent's death is seen all the same. */
+START_TEST(a_killed_parent_with_a_forked_copy) {
+  const char *mark = procs_mark();
+  pid_t pid, copy, launcher = 0;
+  int fd[2];
+  ck_assert_int_eq(pipe(fd), 0);
+  pid = fork();
+  if (pid == 0) {
+    struct mg_loop *l;
+    struct kid k;
+    if (mg_loop_new(&l)) _exit(1);
+    kid_sh(&k, l, 1, ESCAPE, mark);
+    if (!kid_wait_text(&k, "ready", 5000)) _exit(1);
+    copy = fork();
+    if (copy == 0) {
+      pause();
+      _exit(0);
+    }
+    if (write(fd[1], &copy, sizeof copy) != sizeof copy) _exit(1);
+    pause();
+  }
+  ck_assert_int_eq((int)read(fd[0], &copy, sizeof copy), (int)sizeof copy);
+  (void)launcher;
+  ck_assert_int_eq(kill(pid, SIGKILL), 0);
+  ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+  int left = procs_wait_most(mark, 0, 3000);
+  (void)kill(copy, SIGKILL);
+  ck_assert_int_eq(left, 0);
+}
+END_TEST
+
+START_TEST(a_killed_launcher_leaves_no_group) {
+  struct mg_loop *l = loop_new();
+  struct kid k;
+  const char *mark = procs_mark();
+  kid_sh(&k, l, 1, families[_i], mark);
+  ck_assert(kid_wait_text(&k, "ready", 5000));
+  ck_assert_int_eq(kill(mg_child_pid(k.child), SIGKILL), 0);
+  ck_assert_int_eq(kid_wait_end(&k, 5000), 1);
+  ck_assert_int_eq(WTERMSIG(k.status), SIGKILL);
+  ck_assert_int_eq(procs_wait_most(mark, 0, 500), 0);
+  kid_done(&k);
+  loop_free(l);
+}
+END_TEST
+
+START_TEST(what_a_command_leaves_behind_ends) {
+  struct mg_loop *l = loop_new();
+  struct kid k;
+  const char *mark = procs_mark();
+  kid_sh(&k, l, 1, "setsid sh -c 'trap \"\" TERM; sleep 1000; :' $0 & sleep 0.2; exit 6", mark);
+  ck_assert_int_eq(kid_wait_end(&k, 5000), 1);
+  ck_assert_int_eq(k.status, 6 << 8);
+  ck_assert_int_eq(procs_wait_most(mark, 0, 100), 0);
+  kid_done(&k);
+  loop_free(l);
+}
+END_TEST
+
+/* TERM sent by the command to its own group (`kill 0`) ends the others, not the launcher's duties. */
+START_TEST(a_command_may_signal_its_group) {
+  struct mg_loop *l = loop_new();
+  struct kid k;
+  const char *mark = procs_mark();
+  kid_sh(&k, l, 1, "trap 'exit 9' TERM; setsid sh -c 'sleep 1000; :' $0 & sleep 0.2; kill -HUP -- -$PPID 2>/dev/null; kill 0; sleep 5", mark);
+  ck_assert_int_eq(kid_wait_end(&k, 5000), 1);
+  ck_assert_int_eq(procs_wait_most(mark, 0, 500), 0);
+  kid_done(&k);
+  loop_free(l);
+}
+END_TEST
+
+START_TEST(limits_reach_the_command) {
+  struct mg_loop *l = loop_new();
+  struct kid k;
+  const char *argv[] = {"sh", "-c", "ulimit -n; ulimit -d; ulimit -t", NULL};
+  struct mg_child_opts o = kid_opts(argv, 1);
+  o.files = 55;
+  o.memory_bytes = 64 * 1024 * 1024;
+  o.cpu_s = 33;
+  kid_spawn(&k, l, &o);
+  ck_assert_int_eq(kid_wait_end(&k, 5000), 1);
+  ck_assert_str_eq(k.text, "55\n65536\n33\n");
+  kid_done(&k);
+  loop_free(l);
+}
+END_TEST
+
+static int run(const char *args) {
+  char line[4096];
+  (void)snprintf(line, sizeof line, "%s %s >/dev/null 2>&1", procs_launcher(), args);
+  int status = system(line);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+START_TEST(by_hand) {
+  ck_assert_int_eq(run("true"), 0);
+  ck_assert_int_eq(run("-- sh -c 'exit 42'"), 42);
+  ck_assert_int_eq(run("no-such-command"), 127);
+  ck_assert_int_eq(run("/etc/passwd"), 126);
+  ck_assert_int_eq(run(""), 125);
+  ck_assert_int_eq(run("-k 12x true"), 125);
+  ck_assert_int_eq(run("-k -1 true"), 125);
+  ck_assert_int_eq(run("-f 99 true"), 125);
+  ck_assert_int_eq(run("-f 1 true"), 125);
+  ck_assert_int_eq(run("-Q true"), 125);
+  ck_assert_int_eq(run("-x /bin/sh other-name -c '[ $0 = other-name ] || exit 1'"), 0);
+}
+END_TEST
+
+/* It forks faster than one can look: the launcher takes the group down with itself. */
+START_TEST(a_fork_storm_ends) {
+  struct mg_loop *l = loop_new();
+  struct kid k;
+  const char *mark = procs_mark();
+  const char *argv[] = {"python3", "-c",
+                        "import os,time,signal\n"
+                        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+                        "print('ready', flush=True)\n"
+                        "end=time.time()+12\n"
+                        "while time.time()<end:\n"
+                        "  p=os.fork()\n"
+                        "  if p: os._exit(0)\n"
+                        "  time.sleep(0.0005)\n",
+                        mark, NULL};
+  struct mg_child_opts o = kid_opts(argv, 1);
+  kid_spawn(&k, l, &o);
+  ck_assert(kid_wait_text(&k, "ready", 5000));
+  ck_assert_int_eq(kid_wait_end(&k, 9000), 1);
+  ck_assert_int_eq(procs_wait_most(mark, 0, 500), 0);
+  kid_done(&k);
+  loop_free(l);
+}
+END_TEST
+
+Suite *loop_launch_suite(void) {
+  Suite *s = suite_create("loop/launch");
+  TCase *c = tcase_create("launch");
+  tcase_set_timeout(c, 60);
+  tcase_add_loop_test(c, end_reaches_everybody, 0, N_FAMILIES);
+  tcase_add_loop_test(c, free_reaches_everybody, 0, N_FAMILIES);
+  tcase_add_loop_test(c, a_killed_parent_leaves_nothing, 0, N_FAMILIES);
+  tcase_add_loop_test(c, a_killed_parent_and_a_stopped_launcher, 0, N_FAMILIES);
+  tcase_add_test(c, a_killed_parent_with_a_forked_copy);
+  tcase_add_loop_test(c, a_killed_launcher_leaves_no_group, 0, 2);
+  tcase_add_test(c, what_a_command_leaves_behind_ends);
+  tcase_add_test(c, a_command_may_signal_its_group);
+  tcase_add_test(c, limits_reach_the_command);
+  tcase_add_test(c, by_hand);
+  tcase_add_test(c, a_fork_storm_ends);
+  suite_add_tcase(s, c);
+  return s;
+}
