@@ -19,6 +19,12 @@ extern char **environ;
 
 #define TIMES_MAX 101
 
+static pid_t child; /* 0: none runs */
+
+static void kill_child(void) { /* at exit: after a fault of ours it must not stay behind */
+  if (child > 0) kill(child, SIGKILL);
+}
+
 static pid_t start(char **command, int out) {
   posix_spawn_file_actions_t files;
   pid_t pid;
@@ -30,14 +36,13 @@ static pid_t start(char **command, int out) {
   return pid;
 }
 
-static void stop(pid_t pid) {
-  kill(pid, SIGTERM);
-  for (int i = 0; i < 500; i++) {
-    if (waitpid(pid, NULL, WNOHANG) == pid) return;
-    usleep(10000);
+static void stop(void) {
+  kill(child, SIGTERM);
+  for (int i = 0; i < 500 && child > 0; i++) {
+    if (waitpid(child, NULL, WNOHANG) == child) child = 0;
+    else usleep(10000);
   }
-  kill(pid, SIGKILL);
-  waitpid(pid, NULL, 0);
+  if (child > 0) die("it did not end within 5 s of SIGTERM");
 }
 
 static uint64_t once(char **command) {
@@ -46,7 +51,7 @@ static uint64_t once(char **command) {
   struct url url;
   if (pipe2(pipe_fds, O_CLOEXEC) != 0) die("pipe: %s", strerror(errno));
   uint64_t began = now_us();
-  pid_t pid = start(command, pipe_fds[1]);
+  child = start(command, pipe_fds[1]);
   close(pipe_fds[1]);
   FILE *in = fdopen(pipe_fds[0], "r");
   if (in == NULL || fgets(line, sizeof line, in) == NULL) die("%s printed no URL", command[0]);
@@ -56,7 +61,7 @@ static uint64_t once(char **command) {
   open_session(fd, &url, session);
   uint64_t took = now_us() - began;
   close(fd);
-  stop(pid);
+  stop();
   fclose(in);
   return took;
 }
@@ -72,6 +77,7 @@ int main(int argc, char **argv) {
   while (at < argc && strcmp(argv[at], "--") != 0) at++;
   if (at + 1 >= argc || times < 1 || times > TIMES_MAX)
     die("usage: cold [--times N] -- COMMAND [ARGUMENT...]");
+  atexit(kill_child);
   for (int i = 0; i < times; i++) took[i] = once(argv + at + 1);
   qsort(took, (size_t)times, sizeof *took, by_size);
   printf("cold_ms=%.1f\n", (double)took[times / 2] / 1000);

@@ -2,7 +2,7 @@
  * and after, looks at its CPU for a while, then drops some of them and waits until the process has closed
  * their descriptors. It owns its ends of the streams and reads nothing from them but their beginning.
  *
- *   idle URL --pid P [--streams N] [--drop N] [--seconds S] [--mode get|listen]
+ *   idle URL --pid P [--streams N] [--drop N (a ninth)] [--seconds S] [--mode get|listen]
  *
  * get: a legacy session each, then its GET stream. listen: a modern subscriptions/listen each.
  * Prints `key=value …`: streams, rss_kib pss_kib (a stream), cpu_percent, dropped_ms (-1: not within 10 s).
@@ -77,11 +77,13 @@ static double wait_for_fds(int pid, size_t goal) {
 int main(int argc, char **argv) {
   int pid = (int)strtol(option(argc, argv, "pid", "0"), NULL, 10);
   int n = (int)strtol(option(argc, argv, "streams", "9000"), NULL, 10);
-  int gone = (int)strtol(option(argc, argv, "drop", "1000"), NULL, 10);
+  int gone = (int)strtol(option(argc, argv, "drop", "0"), NULL, 10);
+  if (gone == 0) gone = n / 9;
   double seconds = strtod(option(argc, argv, "seconds", "5"), NULL);
   if (argc < 2 || argv[1][0] == '-' || pid == 0)
     die("usage: idle URL --pid P [--streams N] [--drop N] [--mode get]");
-  if (n <= FIRST || n > STREAMS_MAX || gone < 1 || gone > n) die("%d to %d streams", FIRST + 1, STREAMS_MAX);
+  if (n <= FIRST || n > STREAMS_MAX || gone < 1 || gone > n)
+    die("%d to %d streams, and no more dropped than there are", FIRST + 1, STREAMS_MAX);
   legacy = strcmp(option(argc, argv, "mode", "get"), "get") == 0;
   parse_url(argv[1], &url);
   raise_files();
