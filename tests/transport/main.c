@@ -1,0 +1,13 @@
+/* Runs the suites of room transport. */
+#include <stdlib.h>
+
+#include "transport/suites.h"
+
+int main(void) {
+  SRunner *r = srunner_create(transport_http_suite());
+  int failed;
+  srunner_run_all(r, CK_ENV);
+  failed = srunner_ntests_failed(r);
+  srunner_free(r);
+  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
