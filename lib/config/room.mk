@@ -1,0 +1,1 @@
+config := config parse keys server env expand check build
