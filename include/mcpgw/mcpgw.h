@@ -1,0 +1,8 @@
+/* <mcpgw/mcpgw.h>: everything. */
+#ifndef MCPGW_MCPGW_H
+#define MCPGW_MCPGW_H
+#include <mcpgw/gateway.h>
+#include <mcpgw/transport.h>
+#include <mcpgw/types.h>
+#include <mcpgw/version.h>
+#endif
