@@ -136,7 +136,8 @@ START_TEST(a_clean_environment_for_the_child) {
   ck_assert_msg(strstr(k.text, "ONE=1\n") && !strstr(k.text, "HOME="), "%s", k.text);
   ck_assert_msg(strstr(k.text, "\n4\n"), "0, 1, 2 and a heading: %s", k.text);
   ck_assert_msg(strstr(k.text, "SigBlk:\t0000000000000000\n"), "%s", k.text);
-  ck_assert_msg(strstr(k.text, "SigIgn:\t0000000000000000\n"), "%s", k.text);
+  char *ign = strstr(k.text, "SigIgn:\t"); /* glibc itself ignores 32 and 33 in what it spawns */
+  ck_assert_msg(ign && (strtoull(ign + 8, NULL, 16) & ~0x180000000ull) == 0, "%s", k.text);
   if (_i) ck_assert_msg(strstr(k.text, "NoNewPrivs:\t1\n"), "%s", k.text);
   ck_assert_int_ne(getsid(0), atoi(strstr(k.text, "NoNewPrivs") + 13));
   kid_done(&k);
