@@ -69,7 +69,7 @@ out:
 
 /* ---- the head of a reply ------------------------------------------------------------------------ */
 static unsigned two_digits(const char *p) {
-  return p[0] < '0' || p[0] > '9' || p[1] < '0' || p[1] > '9' ? 99 : (unsigned)((p[0] - '0') * 10 + p[1] - '0');
+  return p[0] < '0' || p[0] > '9' || p[1] < '0' || p[1] > '9' ? 255 : (unsigned)((p[0] - '0') * 10 + p[1] - '0');
 }
 
 /* "Wed, 21 Oct 2026 07:28:00 GMT" as seconds since 1970; 0 when it is none. */
@@ -82,7 +82,7 @@ static uint64_t http_date(struct mg_slice s) {
   day = two_digits(s.ptr + 5), h = two_digits(s.ptr + 17);
   min = two_digits(s.ptr + 20), sec = two_digits(s.ptr + 23);
   year = two_digits(s.ptr + 14);
-  if (m == 12 || memcmp(s.ptr + 12, "20", 2) || day < 1 || day > 31 || year > 98 || h > 23 || min > 59 || sec > 60)
+  if (m == 12 || memcmp(s.ptr + 12, "20", 2) || day < 1 || day > 31 || year > 99 || h > 23 || min > 59 || sec > 60)
     return 0;
   leaps = 7 + (year + 3) / 4 + (year % 4 == 0 && m > 1); /* leap days since 1970; 2000 was a leap year */
   return ((uint64_t)(30 + year) * 365 + leaps + before[m] + day - 1) * 86400 + h * 3600u + min * 60u + sec;
