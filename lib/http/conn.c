@@ -123,7 +123,7 @@ static void next_request(struct mg_conn *c) {
   }
   mg_http_parser_init(&c->parser, &c->s->limits, c->s->budget);
   c->state = MG_CONN_READ;
-  c->half = 0;
+  c->out.chunked = 0;
   mg_http_server_due(c, c->s->limits.idle_ms);
   if (c->in) mg_http_server_dirty(c); /* later: the handler must not be entered from inside reply */
   else want(c, MG_READ | MG_HUP);
@@ -220,7 +220,7 @@ static void on_request(struct mg_conn *c) {
   r->body = c->parser.body;
   c->state = MG_CONN_PENDING;
   c->x->delivered = 1;
-  mg_http_server_due(c, MG_HTTP_NEVER_MS);
+  mg_http_server_due(c, c->half ? MG_HTTP_PEEK_MS : MG_HTTP_NEVER_MS);
   c->s->ev.request(c->s->data, c->x, r);
 }
 
@@ -333,21 +333,22 @@ static int is_cut(int fd) {
   return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP | POLLNVAL));
 }
 
-/* While a response is pending or under way. A FIN ends a stream; before an answer it only means that
- * nothing more will be asked, and it must not be reported again and again: from here the peer is looked
- * at by the clock (DESIGN §11: a half-closed client is not gone). */
+/* While a response is pending or under way. A FIN ends a stream that had begun; before an answer it only
+ * means that nothing more will be asked, and it must not be reported again and again: from here the peer
+ * is looked at by the clock (DESIGN §11: a half-closed client is not gone). */
 static void on_hup(struct mg_conn *c) {
-  if (c->state == MG_CONN_STREAM || is_cut(c->fd)) {
+  if (is_cut(c->fd) || (c->state == MG_CONN_STREAM && !c->half)) {
     mg_conn_gone(c);
     return;
   }
   c->half = 1;
   want(c, c->want & MG_WRITE);
-  if (c->state == MG_CONN_PENDING) mg_http_server_due(c, MG_HTTP_PEEK_MS);
+  if (c->state != MG_CONN_DRAIN && !c->want) mg_http_server_due(c, MG_HTTP_PEEK_MS);
 }
 
 static void handle(struct mg_conn *c, int events) {
   if (c->state == MG_CONN_READ || c->state == MG_CONN_LINGER) {
+    if (events & MG_HUP) c->half = 1; /* its FIN lies behind the request we are about to read */
     on_readable(c);
     return;
   }

@@ -59,7 +59,7 @@ struct mg_conn {
   unsigned char state, closed, loopback;
   unsigned char keep_alive; /* may the connection serve another request after this one */
   unsigned char linger;     /* the peer may still be sending: close gently */
-  unsigned char half;       /* its FIN was seen while a response was pending */
+  unsigned char half;       /* its FIN was seen (for good); what it asked before is still answered */
   struct mg_exchange *x;    /* OWNED; NULL between exchanges and once the caller has ended it */
   mg_blob *in;              /* OWNED: bytes behind the current request */
   size_t in_off, linger_left;

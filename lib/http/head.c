@@ -35,7 +35,7 @@ static int check_version(struct mg_slice v, const char **why) {
   if (v.len != 8 || memcmp(v.ptr, "HTTP/", 5) != 0 || !is_digit(v.ptr[5]) || v.ptr[6] != '.' || !is_digit(v.ptr[7]))
     return refuse(400, "the request line must end in HTTP/1.1", why);
   if (v.ptr[5] != '1' || (v.ptr[7] != '0' && v.ptr[7] != '1'))
-    return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here", why);
+    return refuse(505, "only HTTP 1.0 and 1.1 are spoken here", why);
   return 0;
 }
 

@@ -15,7 +15,7 @@ struct fix {
   int port, no_admit;
   char where[64];
   int requests, gone, drained, admitted, smuggled, loopback;
-  int admit_status, admit_reply;
+  int admit_status, admit_reply, oom; /* oom: a failed allocation is part of the test */
   int n_held;
   struct mg_exchange *held[FIX_HELD]; /* answered later by the test; NULL when gone */
   char last_method[32], last_path[64], last_query[64], last_host[64], last_body[256];
