@@ -288,6 +288,8 @@ static char *repeated(const char *head, const char *item, size_t n, const char *
   return b.ptr;
 }
 
+#define GATEWAY_OPEN(key) "{\"gateway\":{\"" key "\":"
+
 START_TEST(ceilings) {
   static const struct {
     const char *head, *item;
@@ -303,6 +305,19 @@ START_TEST(ceilings) {
        "mcpServers.nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn: the name of a server "
        "must be 1 "
        "to 128 bytes long"},
+      {GATEWAY_OPEN("listen") "[\"unix:/", "a", 106, "\"]}}",
+       "gateway.listen[0]: must give a path of at most 107 bytes after unix:"},
+      {GATEWAY_OPEN("state_dir") "\"/", "a", 4094, "\"}}",
+       "gateway.state_dir: must be at most 4095 bytes long"},
+      {GATEWAY_OPEN("allowed_hosts") "[\"", "a", 253, "\"]}}",
+       "gateway.allowed_hosts[0]: must be a host, as example.com, example.com:8443 or [::1]"},
+      {GATEWAY_OPEN("separator") "\"", "_", 8, "\"}}",
+       "gateway.separator: must be 1 to 8 of A-Z a-z 0-9 _ - ."},
+      {"{\"mcpServers\":{\"x\":{\"url\":\"http://h/", "a", 8192 - 9, "\"}}}",
+       "mcpServers.x.url: must be at most 8192 bytes long"},
+      {"{\"mcpServers\":{\"x\":{\"url\":\"http://h/\",\"headers\":{\"", "n", 128, "\":\"v\"}}}}",
+       "mcpServers.x.headers.nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn: is "
+       "not a header name; use letters, digits and -"},
       {"{\"gateway\":{\"listen\":[", "\"127.0.0.1:0\"", 16, "]}}",
        "gateway.listen: must have at most 16 items"},
   };
@@ -311,6 +326,45 @@ START_TEST(ceilings) {
     mg_config_unref(config_good(text));
     mg_free(text);
     text = repeated(c[i].head, c[i].item, c[i].fits + 1, c[i].tail);
+    config_bad(text, c[i].error);
+    mg_free(text);
+  }
+}
+END_TEST
+
+/* n members "P1": value … between head and tail. */
+static char *members(const char *head, const char *prefix, const char *value, uint64_t n, const char *tail) {
+  struct mg_buf b;
+  mg_buf_init(&b, 1024 * 1024);
+  mg_buf_addz(&b, head);
+  for (uint64_t i = 1; i <= n; i++) {
+    mg_buf_addz(&b, i > 1 ? ",\"" : "\"");
+    mg_buf_addz(&b, prefix);
+    mg_buf_addu(&b, i);
+    mg_buf_addz(&b, "\":");
+    mg_buf_addz(&b, value);
+  }
+  mg_buf_add(&b, tail, strlen(tail) + 1);
+  ck_assert_int_eq(mg_buf_rc(&b), MCPGW_OK);
+  return b.ptr;
+}
+
+START_TEST(ceilings_of_members) {
+  static const struct {
+    const char *head, *prefix, *value;
+    uint64_t fits;
+    const char *tail, *error;
+  } c[] = {{"{\"mcpServers\":{\"x\":{\"url\":\"http://h/\",\"headers\":{", "H", "\"v\"", 100, "}}}}",
+            "mcpServers.x.headers.H101: more than 100 headers"},
+           {"{\"mcpServers\":{\"x\":{\"command\":\"c\",\"gateway\":{\"tools\":{", "t", "{}", 1000, "}}}}}",
+            "mcpServers.x.gateway.tools: must have at most 1000 members"},
+           {"{\"mcpServers\":{\"x\":{\"command\":\"c\",\"env\":{", "V", "\"\"", 1000 - 11, "}}}}",
+            "mcpServers.x.env.V990: more than 1000 variables for one server"}}; /* 11 are inherited */
+  for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+    char *text = members(c[i].head, c[i].prefix, c[i].value, c[i].fits, c[i].tail);
+    mg_config_unref(config_good(text));
+    mg_free(text);
+    text = members(c[i].head, c[i].prefix, c[i].value, c[i].fits + 1, c[i].tail);
     config_bad(text, c[i].error);
     mg_free(text);
   }
@@ -349,6 +403,7 @@ Suite *config_bad_suite(void) {
   tcase_add_loop_test(t, reserved_headers, 0, (int)(sizeof reserved / sizeof *reserved));
   tcase_add_test(t, truncated_everywhere);
   tcase_add_test(t, ceilings);
+  tcase_add_test(t, ceilings_of_members);
   tcase_add_test(t, nul_bytes);
   tcase_add_test(t, secrets_stay_out_of_notes);
   tcase_set_timeout(t, 30);

@@ -290,9 +290,9 @@ END_TEST
 /* Keys come from the file, notes go to terminals and logs: one line of UTF-8, cut between characters. */
 START_TEST(paths_of_notes_are_clean) {
   struct mg_config *c =
-      config_good("{\"a\\nb\\u001b[2J\":1,\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+      config_good("{\"a\\nb\\u001b[2J\\u007f\":1,\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
                   "xxxxxxxxxx\u00e4\u00e4\":1}");
-  ck_assert_str_eq(c->notes[0].path, "[\"a?b?[2J\"]");
+  ck_assert_str_eq(c->notes[0].path, "[\"a?b?[2J?\"]");
   ck_assert_str_eq(c->notes[1].path, "[\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"]");
   mg_config_unref(c);
 }
@@ -319,6 +319,17 @@ START_TEST(paths_start_at_the_base) {
   ck_assert_str_eq(c->servers[0].cwd, "/base/d/u");
   ck_assert_str_eq(c->servers[1].cwd, "/abs");
   ck_assert_str_eq(c->state_dir, "/base/s");
+  mg_config_unref(c);
+}
+END_TEST
+
+START_TEST(little_memory_is_noted) {
+  struct mg_config *c = config_good("{\"gateway\":{\"limits\":{\"memory_bytes\":1048576}}}");
+  ck_assert_str_eq(config_find_note(c, "gateway.limits.memory_bytes"),
+                   "smaller than body_bytes: messages above it will be refused");
+  mg_config_unref(c);
+  c = config_good("{\"gateway\":{\"limits\":{\"memory_bytes\":1048576,\"body_bytes\":1048576}}}");
+  ck_assert_uint_eq(c->n_notes, 0);
   mg_config_unref(c);
 }
 END_TEST
@@ -384,6 +395,7 @@ Suite *config_good_suite(void) {
   tcase_add_test(t, paths_of_notes_are_clean);
   tcase_add_test(t, disabled_servers_may_be_half_done);
   tcase_add_test(t, paths_start_at_the_base);
+  tcase_add_test(t, little_memory_is_noted);
   tcase_add_test(t, notes_have_a_ceiling);
   tcase_add_test(t, a_thousand_servers);
   suite_add_tcase(s, t);

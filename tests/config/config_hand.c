@@ -1,6 +1,8 @@
 /* Snapshots made by hand, files, references, and who may be let in. */
 #include "config/config_tests.h"
+#include <malloc.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 static struct mg_config *fresh(void) {
   struct mg_config *c = NULL;
@@ -165,6 +167,35 @@ START_TEST(references_from_threads) {
 }
 END_TEST
 
+/* An allocator that looks at what it gets back: expanded secrets must be wiped by then. */
+static int seen_secret, released;
+
+static void *plain_alloc(size_t n) {
+  return malloc(n);
+}
+
+static void *plain_resize(void *p, size_t n) {
+  return realloc(p, n);
+}
+
+static void inspect(void *p) {
+  if (!p) return;
+  released++;
+  seen_secret += memmem(p, malloc_usable_size(p), "s3cret", 6) != NULL;
+  free(p);
+}
+
+START_TEST(secrets_are_wiped) {
+  mg_mem_hooks(plain_alloc, plain_resize, inspect);
+  struct mg_config *c =
+      config_good("{\"mcpServers\":{\"x\":{\"url\":\"http://h/\",\"headers\":{\"A\":\"${TOKEN}\"}},"
+                  "\"y\":{\"command\":\"c\",\"env\":{\"A\":\"x${TOKEN}\"}}}}");
+  mg_config_unref(c);
+  ck_assert_int_gt(released, 2);
+  ck_assert_int_eq(seen_secret, 0);
+}
+END_TEST
+
 START_TEST(files) {
   struct mg_config *c = NULL;
   struct mg_err err;
@@ -211,6 +242,7 @@ Suite *config_hand_suite(void) {
   tcase_add_loop_test(t, exposure, 0, (int)(sizeof addresses / sizeof *addresses));
   tcase_add_test(t, exposure_of_any_listener);
   tcase_add_test(t, references_from_threads);
+  tcase_add_test(t, secrets_are_wiped);
   tcase_add_test(t, files);
   tcase_add_test(t, examples);
   suite_add_tcase(s, t);
