@@ -1,0 +1,150 @@
+/* core/brain: owns the core itself: its upstreams, its maps and heaps, and the passing of time. What
+ * becomes of messages is decided in the other files of the room. */
+#include "core/brain.h"
+
+#include <string.h>
+
+#include "crypt/seal.h"
+
+#define MAX_DEADLINES ((size_t)1 << 20)
+
+int mg_text_set(struct mg_text *t, struct mg_slice s) {
+  char *to = t->small;
+  if (s.len >= sizeof t->small) {
+    to = mg_alloc(s.len + 1);
+    if (!to) return MCPGW_E_NOMEM;
+  }
+  if (s.len) memcpy(to, s.ptr, s.len);
+  to[s.len] = 0;
+  t->ptr = to;
+  t->len = s.len;
+  return MCPGW_OK;
+}
+
+void mg_text_done(struct mg_text *t) {
+  if (t->ptr && t->ptr != t->small) mg_free(t->ptr);
+  t->ptr = NULL;
+  t->len = 0;
+}
+
+struct mg_slice mg_text_slice(const struct mg_text *t) {
+  return mg_slice(t->ptr == NULL ? "" : t->ptr, t->len);
+}
+
+void mg_sink_init(struct mg_sink *s) {
+  mg_list_init(&s->calls);
+}
+
+static int new_upstreams(struct mg_core *c) {
+  c->n_ups = c->config->n_servers;
+  c->ups = mg_calloc(c->n_ups ? c->n_ups : 1, sizeof *c->ups);
+  if (!c->ups) return MCPGW_E_NOMEM;
+  for (size_t i = 0; i < c->n_ups; i++) {
+    struct mg_upstream *u = &c->ups[i];
+    u->core = c;
+    u->index = i;
+    u->cfg = &c->config->servers[i];
+    u->speaks_modern = u->cfg->era == MG_ERA_LEGACY ? -1 : 0;
+  }
+  return MCPGW_OK;
+}
+
+int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *ports_arg, struct mg_budget *budget,
+                struct mg_log *log, struct mg_core **out) {
+  struct mg_core *c = mg_calloc(1, sizeof *c);
+  if (!c) return MCPGW_E_NOMEM;
+  int rc = MCPGW_E_NOMEM;
+  c->config = mg_config_ref(config);
+  c->ports = ports;
+  c->ports_arg = ports_arg;
+  c->budget = budget;
+  c->log = log;
+  mg_list_init(&c->links);
+  mg_list_init(&c->graveyard);
+  mg_heap_init(&c->expiries, (size_t)config->contexts.max + 1);
+  mg_heap_init(&c->deadlines, MAX_DEADLINES);
+  mg_heap_init(&c->gathers, MAX_DEADLINES);
+  mg_buf_init(&c->scratch, (size_t)256 << 10);
+  c->contexts = mg_map_new((size_t)config->contexts.max);
+  c->tasks = mg_map_new(MG_MAX_TASKS);
+  if (!c->contexts || !c->tasks || new_upstreams(c) != MCPGW_OK) goto out;
+  if ((rc = mg_crypt_init()) != MCPGW_OK || (rc = mg_seal_key_generate(&c->cursor_key)) != MCPGW_OK) goto out;
+  *out = c;
+  c = NULL;
+  rc = MCPGW_OK;
+out:
+  mg_core_free(c);
+  return rc;
+}
+
+static void bury(struct mg_core *c) {
+  struct mg_list *node;
+  while ((node = mg_list_first(&c->graveyard))) mg_link_free(MG_CONTAINER(node, struct mg_link, node));
+}
+
+void mg_core_end_all(struct mg_core *c) {
+  struct mg_list *node;
+  struct mg_ctx *ctx;
+  size_t it = 0;
+  while (c->contexts && (ctx = mg_map_next(c->contexts, &it, NULL))) {
+    mg_core_end(c, ctx, "the gateway is stopping");
+    it = 0;
+  }
+  while ((node = mg_list_first(&c->links))) mg_link_bury(MG_CONTAINER(node, struct mg_link, node), 1);
+}
+
+void mg_core_free(struct mg_core *c) {
+  if (!c) return;
+  mg_core_end_all(c);
+  bury(c);
+  mg_map_free(c->contexts);
+  mg_map_free(c->tasks);
+  mg_heap_done(&c->expiries);
+  mg_heap_done(&c->deadlines);
+  mg_heap_done(&c->gathers);
+  mg_buf_done(&c->scratch);
+  mg_seal_key_free(c->cursor_key);
+  mg_free(c->ups);
+  mg_config_unref(c->config);
+  mg_free(c);
+}
+
+const struct mg_stats *mg_core_stats(const struct mg_core *c) {
+  return &c->stats;
+}
+
+size_t mg_core_calls(const struct mg_core *c) {
+  return c->n_calls;
+}
+
+size_t mg_core_contexts(const struct mg_core *c) {
+  return mg_map_count(c->contexts);
+}
+
+int mg_core_supported(const struct mg_core *c, struct mg_view view, struct mg_buf *out) {
+  int modern = 0, legacy = 0;
+  for (size_t i = view.first; i < view.first + view.n; i++) {
+    if (c->ups[i].speaks_modern >= 0) modern = 1;
+    else legacy = 1;
+  }
+  return mg_revision_list(out, modern, legacy);
+}
+
+static uint64_t top_ms(const struct mg_heap *h) {
+  struct mg_heap_node *n = mg_heap_top(h);
+  return n ? n->at_ms : UINT64_MAX;
+}
+
+uint64_t mg_core_next_ms(const struct mg_core *c) {
+  if (!mg_list_empty(&c->graveyard)) return 0;
+  uint64_t a = top_ms(&c->expiries), b = top_ms(&c->deadlines), g = top_ms(&c->gathers);
+  if (b < a) a = b;
+  return g < a ? g : a;
+}
+
+void mg_core_tick(struct mg_core *c, uint64_t now_ms) {
+  bury(c);
+  mg_leg_tick(c, now_ms);
+  mg_call_tick(c, now_ms);
+  mg_ctx_tick(c, now_ms);
+}

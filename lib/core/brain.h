@@ -1,0 +1,311 @@
+/* core/brain: the structures that the files of this room share. Ownership in one picture:
+ *
+ *   core -> contexts -> links (legacy, one an upstream)        core -> upstreams -> modern link (shared)
+ *   link -> legs (requests under way on it), lists             sink -> calls (downstream requests) -> legs
+ *
+ * A call lives until its final message; a leg until its reply, failure or cancel. */
+#ifndef MG_CORE_BRAIN_H
+#define MG_CORE_BRAIN_H
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/heap.h"
+#include "base/id.h"
+#include "base/map.h"
+#include "core/core.h"
+#include "json/splice.h"
+
+/* Ceilings that no config sets. */
+#define MG_MAX_LEGS 4096      /* requests in flight on one link */
+#define MG_MAX_CTX_CALLS 1024 /* requests in flight in one context */
+#define MG_MAX_REVERSE 256    /* questions of servers waiting in one context */
+#define MG_MAX_TASKS 4096     /* task ids remembered in a context, and for all modern callers */
+#define MG_MAX_PAGES 1000
+#define MG_MAX_LIST_BYTES ((size_t)8 << 20)
+#define MG_MAX_ITEMS 65536
+#define MG_GATEWAY_INFO "{\"name\":\"mcpgw\",\"version\":\"0.1.0\"}"
+
+enum { MG_LIST_TOOLS, MG_LIST_PROMPTS, MG_LIST_RESOURCES, MG_LIST_TEMPLATES, MG_LIST_KINDS };
+enum { /* capabilities a server declared */
+  MG_CAP_TOOLS = 1, MG_CAP_PROMPTS = 2, MG_CAP_RESOURCES = 4, MG_CAP_COMPLETIONS = 8, MG_CAP_LOGGING = 16,
+  MG_CAP_TASKS = 32
+};
+
+/* One entry of a server's list. raw and the spans point into a page that the table keeps. */
+struct mg_item {
+  struct mg_slice raw;
+  struct mg_span name;     /* of name (tools, prompts) or uri / uriTemplate, relative to raw */
+  char *key;               /* its text */
+  char *exposed;           /* what an aggregate view calls it; NULL for resources */
+  struct mg_params params; /* x-mcp-header, tools only */
+};
+enum { MG_TABLE_UNKNOWN, MG_TABLE_LOADING, MG_TABLE_READY, MG_TABLE_FAILED };
+struct mg_table {
+  int state, stale; /* stale: still good for routing, to be fetched anew before it is shown */
+  mg_blob **pages;
+  size_t n_pages, bytes;
+  struct mg_item *items;
+  size_t n, cap;
+  struct mg_map *by_key, *by_exposed; /* to index + 1 */
+  uint64_t fetched_ms, ttl_ms, generation;
+  int has_ttl, is_private;
+  uint64_t settled_ms, refreshed_ms; /* last success or failure; last refresh on suspicion */
+  struct mg_list waiters;
+  struct mg_load *load; /* the fetch under way */
+};
+
+struct mg_upstream {
+  struct mg_core *core;
+  size_t index;
+  const struct mg_cfg_server *cfg;
+  struct mg_link *modern; /* the shared link, NULL until somebody modern came */
+  int speaks_modern;      /* 0 unknown, 1 yes, -1 no */
+  uint64_t retry_ms;      /* not before this time is a failed link opened again */
+  unsigned failures;
+  char error[MG_ERR_MAX]; /* why it is not there */
+};
+
+enum { MG_LINK_OPENING, MG_LINK_READY, MG_LINK_DEAD };
+struct mg_link {
+  struct mg_core *core;
+  struct mg_upstream *up;
+  struct mg_ctx *ctx; /* NULL: shared, modern */
+  void *port;
+  int state, modern, revision, cancel_closes;
+  int initialized; /* legacy: notifications/initialized has been sent */
+  int stateful;    /* a tools/call, subscribe or setLevel succeeded on it */
+  uint32_t caps;
+  uint64_t next_id;
+  struct mg_map *legs; /* id -> leg */
+  mg_blob *hello;      /* the InitializeResult or DiscoverResult message */
+  struct mg_table lists[MG_LIST_KINDS];
+  struct mg_list waiters;
+  struct mg_list node; /* in core->links or core->graveyard */
+};
+
+struct mg_waiter { /* a call that waits for a link or a list */
+  struct mg_list node;
+  struct mg_call *call; /* NULL: free */
+};
+
+struct mg_ctx {
+  struct mg_core *core;
+  char id[MG_ID_LEN + 1];
+  char *principal;
+  struct mg_view view;
+  int revision, initialized, answered, ended; /* answered: the InitializeResult has left */
+  mg_blob *hello;         /* the client's initialize params, as they go upstream */
+  mg_blob *refusal;       /* the error that an upstream gave to initialize */
+  struct mg_link **links; /* view.n of them */
+  uint8_t *lost;          /* view.n flags: a stateful link died and nobody has been told */
+  struct mg_map *calls;   /* raw id -> call */
+  struct mg_map *reverse; /* number -> mg_reverse */
+  struct mg_map *tasks;   /* task id -> upstream + 1 */
+  uint64_t next_reverse, created_ms, used_ms;
+  struct mg_heap_node expiry;
+  struct mg_sink *channel;
+  void *user;
+};
+
+struct mg_text { /* a short string kept with its owner: inline while it fits; not to be copied */
+  char *ptr;
+  size_t len;
+  char small[32];
+};
+
+struct mg_call { /* one request from downstream */
+  struct mg_core *core;
+  struct mg_ctx *ctx; /* NULL: modern */
+  struct mg_sink *sink;
+  struct mg_list in_sink;
+  struct mg_view view;
+  struct mg_text id, token; /* as the client wrote them */
+  int method, modern, is_listen, paged, refreshed;
+  int gave_up;         /* the gathering's deadline passed: go on with what is there */
+  mg_blob *blob;       /* kept until it has been forwarded, else NULL */
+  struct mg_slice doc; /* the message inside blob */
+  void (*step)(struct mg_call *, uint64_t now_ms);
+  mg_header_fn header; /* valid while the sink is */
+  int (*next_header)(void *arg, size_t *it, struct mg_slice *name, struct mg_slice *value);
+  void *header_arg;
+  uint64_t created_ms;
+  struct mg_waiter *waiters;
+  size_t n_waiters, waiting;
+  struct mg_heap_node deadline; /* of a gathering (initialize, merged lists) */
+  struct mg_list legs;
+  size_t n_legs;
+  struct mg_listen *listen;
+};
+
+struct mg_leg;
+struct mg_leg_ops {
+  /* The reply: bytes are borrowed. The leg is freed when it returns. */
+  void (*reply)(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int http_status, uint64_t now_ms);
+  void (*fail)(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms);
+};
+struct mg_leg { /* one request to an upstream */
+  uint64_t id;
+  struct mg_link *link;
+  struct mg_call *call; /* NULL: the gateway's own */
+  struct mg_list in_call;
+  const struct mg_leg_ops *ops;
+  void *arg;
+  int method, sent, wants_log;
+  struct mg_heap_node deadline;
+  uint64_t limit_ms;
+};
+
+struct mg_reverse { /* a server's request that waits for the client */
+  struct mg_link *link;
+  struct mg_text id, token; /* as the server wrote them */
+  uint64_t number;
+};
+
+struct mg_core {
+  struct mg_config *config;
+  const struct mg_ports *ports;
+  void *ports_arg;
+  struct mg_budget *budget;
+  struct mg_log *log;
+  struct mg_upstream *ups;
+  size_t n_ups;
+  struct mg_map *contexts;  /* id -> ctx */
+  struct mg_heap expiries;  /* of contexts */
+  struct mg_heap deadlines; /* of legs */
+  struct mg_heap gathers;   /* of calls that wait */
+  struct mg_list links, graveyard; /* alive; dead and to be freed when nobody is on the stack */
+  struct mg_buf scratch;           /* headers of the message being sent */
+  struct mg_map *tasks;            /* modern: task id -> upstream + 1 */
+  struct mg_seal_key *cursor_key;  /* of this process: list cursors do not outlive it */
+  size_t n_calls;
+  int draining;
+  struct mg_stats stats;
+};
+
+/* ---- texts ------------------------------------------------------------------------------------------ */
+int mg_text_set(struct mg_text *t, struct mg_slice s);
+void mg_text_done(struct mg_text *t);
+struct mg_slice mg_text_slice(const struct mg_text *t);
+
+/* ---- session.c -------------------------------------------------------------------------------------- */
+int mg_ctx_new(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out);
+void mg_ctx_tick(struct mg_core *c, uint64_t now_ms);
+void mg_ctx_emit(struct mg_ctx *ctx, mg_blob *bytes); /* one message that belongs to no call; takes bytes over */
+void mg_ctx_emit_changed(struct mg_ctx *ctx, int list_kind);
+
+/* ---- link.c ------------------------------------------------------------------------------------------ */
+/* The link that a call of this context (or NULL: modern) to an upstream uses; opened when there is none.
+ * NULL with *why set: not now. The link may still be OPENING. */
+struct mg_link *mg_link_get(struct mg_core *c, struct mg_ctx *ctx, size_t upstream, uint64_t now_ms,
+                            struct mg_fault *why);
+struct mg_link *mg_link_peek(struct mg_core *c, struct mg_ctx *ctx, size_t upstream); /* READY or NULL; never opens */
+/* It failed: legs fail, waiters wake, a stateful context will be told. */
+void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int graceful, uint64_t now_ms);
+void mg_link_bury(struct mg_link *l, int graceful); /* it is no longer wanted */
+void mg_link_free(struct mg_link *l);               /* from the graveyard only */
+int mg_link_send(struct mg_link *l, int method, uint64_t call, mg_blob *bytes, const mcpgw_header *headers, size_t n);
+int mg_link_notify(struct mg_link *l, mg_blob *bytes); /* bytes are borrowed */
+int mg_link_respond(struct mg_link *l, mg_blob *bytes);
+int mg_link_has_list(const struct mg_link *l, int kind);
+
+/* ---- handshake.c -------------------------------------------------------------------------------------- */
+int mg_handshake_start(struct mg_link *l, uint64_t now_ms);
+void mg_link_initialized(struct mg_link *l); /* sends notifications/initialized once, then listens */
+
+/* ---- leg.c -------------------------------------------------------------------------------------------- */
+/* A new request on a link; call may be NULL. limit_ms 0: no deadline. */
+int mg_leg_new(struct mg_link *l, struct mg_call *call, int method, const struct mg_leg_ops *ops, void *arg,
+               uint64_t limit_ms, uint64_t now_ms, struct mg_leg **out);
+int mg_leg_send(struct mg_leg *leg, mg_blob *bytes, const mcpgw_header *headers, size_t n);
+void mg_leg_free(struct mg_leg *leg); /* forgets it: no callback */
+void mg_leg_cancel(struct mg_leg *leg, struct mg_slice reason); /* tells the upstream, then frees */
+void mg_leg_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms);
+void mg_leg_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int http_status, uint64_t now_ms);
+struct mg_leg *mg_leg_find(struct mg_link *l, uint64_t id);
+void mg_leg_tick(struct mg_core *c, uint64_t now_ms);
+
+/* ---- call.c ------------------------------------------------------------------------------------------- */
+int mg_call_new(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *in, struct mg_call **out);
+void mg_call_finish(struct mg_call *call); /* frees; cancels legs that are left. No message. */
+void mg_call_cancel(struct mg_call *call, struct mg_slice reason); /* as asked by the client: drop, no reply */
+void mg_call_fail(struct mg_call *call, const struct mg_fault *f); /* error to the client, then finish */
+void mg_call_fail_rc(struct mg_call *call, int rc, const char *upstream);
+void mg_call_error(struct mg_call *call, int code, const char *text, struct mg_slice data); /* likewise */
+void mg_call_result(struct mg_call *call, struct mg_slice result); /* a result of the gateway's own, then finish */
+/* Sends what a splice makes of doc (inside src) to the call's sink; final finishes the call. */
+void mg_call_forward(struct mg_call *call, mg_blob *src, struct mg_slice doc, struct mg_splice *edits, int final,
+                     int status);
+void mg_call_emit(struct mg_call *call, mg_blob *bytes, int final, int status); /* takes bytes over */
+int mg_call_wait(struct mg_call *call, struct mg_list *waiters); /* one more thing to wait for, then step */
+void mg_call_wait_until(struct mg_call *call, uint64_t at_ms);   /* at the latest */
+void mg_wake(struct mg_list *waiters, uint64_t now_ms);
+void mg_call_tick(struct mg_core *c, uint64_t now_ms);
+void mg_refuse(struct mg_core *c, const struct mg_inbound *in, int modern, const struct mg_fault *f); /* no call yet */
+void mg_send_blob(struct mg_core *c, struct mg_sink *s, mg_blob *bytes, int final, int status);
+
+/* ---- request.c: what becomes of a request --------------------------------------------------------------- */
+void mg_request_start(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *in);
+void mg_request_run(struct mg_call *call, uint64_t now_ms); /* step: a routed request */
+/* The link to an upstream: OK, AGAIN (the call waits) or CLOSED (it has been answered). */
+int mg_request_link(struct mg_call *call, size_t upstream, struct mg_link **out, uint64_t now_ms);
+
+/* ---- forward.c: the way out ------------------------------------------------------------------------------ */
+void mg_request_forward(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, const struct mg_item *item,
+                        uint64_t now_ms);
+/* The message as it goes upstream: id, progress token, name; private keys gone. */
+int mg_request_rewrite(struct mg_call *call, const struct mg_msg *m, const struct mg_item *item, uint64_t id,
+                       mg_blob **out);
+void mg_strip_private(struct mg_splice *sp, struct mg_slice doc, struct mg_span meta);
+uint64_t mg_request_limit(const struct mg_link *l, int method, struct mg_slice tool);
+
+/* ---- reply.c: the way back -------------------------------------------------------------------------------- */
+extern const struct mg_leg_ops mg_reply_ops; /* the reply goes to the call */
+/* The edits that make an upstream's reply the client's. text holds replacements: it must outlive sp. */
+void mg_reply_edit(struct mg_call *call, const struct mg_msg *m, struct mg_splice *sp, struct mg_buf *text);
+
+/* ---- route.c ---------------------------------------------------------------------------------------------- */
+/* Which upstream a message of an aggregate view belongs to. MCPGW_OK with *link (ready) and *item (may be
+ * NULL); MCPGW_E_AGAIN: the call waits; else it has been answered. */
+int mg_route(struct mg_call *call, const struct mg_msg *m, struct mg_link **link, const struct mg_item **item,
+             uint64_t now_ms);
+struct mg_link *mg_route_uri(struct mg_call *call, struct mg_slice uri); /* among ready links with known lists */
+int mg_task_remember(struct mg_call *call, struct mg_slice task_id, size_t upstream);
+int mg_task_owner(struct mg_call *call, struct mg_slice task_id); /* upstream of a task of this caller, or -1 */
+
+/* ---- catalog.c, items.c ------------------------------------------------------------------------------------ */
+/* Makes sure a list is known (fresh: and not stale). MCPGW_OK: it is. MCPGW_E_AGAIN: being fetched, the call
+ * waits. Other: it cannot be had. */
+int mg_catalog_need(struct mg_link *l, int kind, int fresh, struct mg_call *call, uint64_t now_ms);
+void mg_catalog_stale(struct mg_link *l, int kind);
+void mg_catalog_done(struct mg_link *l);
+struct mg_item *mg_catalog_find(struct mg_link *l, int kind, struct mg_slice key);
+struct mg_item *mg_catalog_exposed(struct mg_link *l, int kind, struct mg_slice name);
+/* A page that passes by on its way to a client: tools with an invalid x-mcp-header are left out. text
+ * holds the replacement and must outlive the edits. whole: asked for without a cursor; when the reply has
+ * none either, it is the list, and ours is replaced by it. */
+void mg_catalog_learn(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, int whole, struct mg_buf *text,
+                      struct mg_splice *edits, uint64_t now_ms);
+int mg_list_kind(int method); /* MG_LIST_* of a list method, or of a list_changed notification; -1 */
+int mg_table_add_page(struct mg_link *l, int kind, struct mg_table *t, mg_blob *bytes, const struct mg_msg *m);
+void mg_table_clear(struct mg_table *t);
+void mg_tool_refused(struct mg_link *l, struct mg_slice name, const char *why);
+
+/* ---- merge.c, hello.c ---------------------------------------------------------------------------------------- */
+void mg_merge_list(struct mg_call *call, uint64_t now_ms);       /* step: merged lists */
+void mg_merge_initialize(struct mg_call *call, uint64_t now_ms); /* step: InitializeResult */
+void mg_merge_discover(struct mg_call *call, uint64_t now_ms);   /* step: DiscoverResult */
+void mg_merge_none(struct mg_call *call); /* modern, and no upstream is there: the error that fits */
+void mg_merge_unavailable(struct mg_call *call, struct mg_buf *out); /* the _meta member naming what is missing */
+
+/* ---- reverse.c ------------------------------------------------------------------------------------------------ */
+void mg_reverse_request(struct mg_link *l, uint64_t call, mg_blob *bytes, const struct mg_msg *m);
+void mg_reverse_cancelled(struct mg_link *l, const struct mg_msg *m); /* the server gave up its question */
+int mg_reverse_response(struct mg_ctx *ctx, const struct mg_msg *m);
+int mg_reverse_progress(struct mg_ctx *ctx, const struct mg_msg *m);
+void mg_reverse_drop_link(struct mg_link *l); /* its questions are void */
+void mg_reverse_free(struct mg_ctx *ctx);
+
+/* ---- listen.c ------------------------------------------------------------------------------------------------- */
+void mg_listen_start(struct mg_call *call, uint64_t now_ms); /* step */
+void mg_listen_notification(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms);
+void mg_listen_done(struct mg_call *call);
+#endif

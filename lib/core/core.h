@@ -1,0 +1,123 @@
+/* core: the brain. It decides what becomes of each message and asks for what it wants done through a
+ * small table of ports. It sees no descriptor, no loop, no transport and no clock: time is a parameter.
+ * One owner thread. */
+#ifndef MG_CORE_CORE_H
+#define MG_CORE_CORE_H
+#include "base/blob.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "mcpgw/transport.h"
+#include "wire/build.h"
+#include "wire/headers.h"
+#include "wire/message.h"
+
+struct mg_core;
+struct mg_ctx;
+struct mg_link;
+
+/* Where the messages for one downstream exchange go: a POST, a batch, a GET stream, an in-process client.
+ * The gateway embeds it; the core keeps the calls that will still speak on it. */
+struct mg_sink {
+  struct mg_list calls;
+};
+void mg_sink_init(struct mg_sink *s);
+
+struct mg_outgoing {
+  struct mg_seg *segs; /* references are taken over by sink_message, even when it drops them */
+  size_t n;
+  int final;           /* the reply to one request of the sink */
+  int status;          /* the HTTP status it deserves if no byte has been sent yet */
+  const char *session; /* the id that a successful initialize gives the client; else NULL */
+};
+
+/* What the core asks of its surroundings. None may call back into the core before it returns. port is what
+ * link_open gave. */
+struct mg_ports {
+  int (*link_open)(void *arg, struct mg_link *l, void **port, int *cancel_closes);
+  int (*link_send)(void *port, const mcpgw_message *m);
+  void (*link_cancel)(void *port, uint64_t call);
+  void (*link_listen)(void *port, const char *revision);
+  void (*link_close)(void *port, int graceful); /* no event about this link after it returns */
+  void (*sink_message)(struct mg_sink *s, struct mg_outgoing *o);
+  void (*sink_streaming)(struct mg_sink *s); /* upstream has begun to stream: answer as a stream too */
+  void (*sink_drop)(struct mg_sink *s);      /* one request of the sink will never be answered (cancelled) */
+  void (*ctx_ended)(struct mg_ctx *c, void *user); /* its streams are to be closed; user of mg_ctx_set_user */
+};
+
+struct mg_stats { /* counters; every drop and every failure has one */
+  uint64_t requests, replies, errors, cancelled, timeouts, overloaded;
+  uint64_t unknown_ids, unknown_tokens, unknown_responses, dropped_notifications, upstream_protocol;
+  uint64_t links_opened, links_lost, contexts_opened, contexts_ended, lists_fetched, tools_refused;
+};
+
+/* budget and log are BORROWED and must outlive the core; the config is referenced. */
+int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *ports_arg, struct mg_budget *budget,
+                struct mg_log *log, struct mg_core **out);
+void mg_core_free(struct mg_core *c);    /* as mg_core_end_all, then frees */
+void mg_core_end_all(struct mg_core *c); /* ends contexts and links, fails calls */
+const struct mg_stats *mg_core_stats(const struct mg_core *c);
+size_t mg_core_calls(const struct mg_core *c); /* downstream requests in flight, listen streams not counted */
+size_t mg_core_contexts(const struct mg_core *c);
+/* Finishes what lives long by design (listen streams) with a proper end; new requests are refused. */
+void mg_core_drain(struct mg_core *c);
+
+/* The upstreams a request may see: [first, first+n). Names carry a prefix when n > 1. */
+struct mg_view {
+  size_t first, n;
+};
+
+struct mg_inbound { /* one message from downstream */
+  mg_blob *blob;            /* BORROWED: the core takes a reference where it must keep it */
+  const struct mg_msg *msg; /* scanned; its doc lies inside blob */
+  struct mg_view view;
+  struct mg_slice principal;
+  struct mg_sink *sink; /* for requests: gets exactly one final message or one drop */
+  mg_header_fn header;  /* NULL where there is no header layer (stdio, in-process) */
+  /* Walks the request's headers: it starts at 0; 1 and the next, 0 at the end. */
+  int (*next_header)(void *arg, size_t *it, struct mg_slice *name, struct mg_slice *value);
+  void *header_arg; /* valid as long as the sink is */
+  uint64_t now_ms;
+};
+
+/* ---- legacy: sessions are contexts ------------------------------------------------------------------ */
+/* An initialize request. *out is the new context, or NULL when it was refused (an error went to the sink). */
+void mg_core_initialize(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out);
+/* Compares the principal on every use. NULL: not found (or another's). Touches it. */
+struct mg_ctx *mg_core_find(struct mg_core *c, struct mg_slice id, struct mg_slice principal, uint64_t now_ms);
+/* Any message of a context but its initialize. For requests the sink is answered. For notifications and
+ * responses: MCPGW_OK (also when dropped and counted), or an error to be told. */
+int mg_core_legacy(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *in);
+void mg_core_end(struct mg_core *c, struct mg_ctx *ctx, const char *why);
+
+const char *mg_ctx_id(const struct mg_ctx *ctx);
+int mg_ctx_revision(const struct mg_ctx *ctx);
+struct mg_view mg_ctx_view(const struct mg_ctx *ctx);
+void mg_ctx_set_user(struct mg_ctx *ctx, void *user);
+void *mg_ctx_user(const struct mg_ctx *ctx);
+/* Where messages go that belong to no call; NULL: none (they are dropped and counted). */
+void mg_ctx_set_channel(struct mg_ctx *ctx, struct mg_sink *channel);
+
+/* ["2026-07-28",…]: what the upstreams of a view can be spoken to in, as far as it is known. */
+int mg_core_supported(const struct mg_core *c, struct mg_view view, struct mg_buf *out);
+
+/* ---- modern: each request stands alone ---------------------------------------------------------------- */
+/* A request or notification whose standard headers and _meta have been checked. MCPGW_E_INVALID: it is
+ * neither. */
+int mg_core_modern(struct mg_core *c, const struct mg_inbound *in);
+
+/* The sink is gone: its calls are cancelled, nothing is sent to it any more. */
+void mg_core_sink_gone(struct mg_core *c, struct mg_sink *s);
+
+/* ---- what links report (mcpgw_link_* of transport.h end here) --------------------------------------------- */
+void mg_link_on_sent(struct mg_link *l, uint64_t call);
+void mg_link_on_streaming(struct mg_link *l, uint64_t call);
+void mg_link_on_message(struct mg_link *l, uint64_t call, mg_blob *bytes, int http_status, uint64_t now_ms);
+void mg_link_on_failed(struct mg_link *l, uint64_t call, const mcpgw_failure *why, uint64_t now_ms);
+void mg_link_on_closed(struct mg_link *l, const mcpgw_failure *why, uint64_t now_ms);
+const struct mg_cfg_server *mg_link_cfg(const struct mg_link *l);
+
+/* ---- time ---------------------------------------------------------------------------------------------- */
+uint64_t mg_core_next_ms(const struct mg_core *c); /* when tick has something to do; UINT64_MAX: nothing */
+void mg_core_tick(struct mg_core *c, uint64_t now_ms);
+#endif

@@ -1,0 +1,111 @@
+/* core/leg: owns requests under way to upstreams: their ids on the link, their deadlines, their
+ * cancellation in the way of the link's era. */
+#include <stdio.h>
+
+#include "core/brain.h"
+
+int mg_leg_new(struct mg_link *l, struct mg_call *call, int method, const struct mg_leg_ops *ops, void *arg,
+               uint64_t limit_ms, uint64_t now_ms, struct mg_leg **out) {
+  struct mg_leg *leg = mg_calloc(1, sizeof *leg);
+  if (!leg) return MCPGW_E_NOMEM;
+  leg->id = ++l->next_id;
+  leg->link = l;
+  leg->method = method;
+  leg->ops = ops;
+  leg->arg = arg;
+  leg->limit_ms = limit_ms;
+  int rc = mg_map_putu(l->legs, leg->id, leg);
+  if (rc == MCPGW_OK && limit_ms) rc = mg_heap_set(&l->core->deadlines, &leg->deadline, now_ms + limit_ms);
+  if (rc != MCPGW_OK) {
+    mg_map_delu(l->legs, leg->id);
+    mg_free(leg);
+    return rc;
+  }
+  if (call) {
+    leg->call = call;
+    mg_list_add(&call->legs, &leg->in_call);
+    call->n_legs++;
+  }
+  *out = leg;
+  return MCPGW_OK;
+}
+
+int mg_leg_send(struct mg_leg *leg, mg_blob *bytes, const mcpgw_header *headers, size_t n) {
+  return mg_link_send(leg->link, leg->method, leg->id, bytes, headers, n);
+}
+
+/* Takes the leg out of everything it is in; it still exists, and still knows its call. */
+static void detach(struct mg_leg *leg) {
+  mg_map_delu(leg->link->legs, leg->id);
+  mg_heap_del(&leg->link->core->deadlines, &leg->deadline);
+  if (leg->call && leg->in_call.next) {
+    mg_list_del(&leg->in_call);
+    leg->call->n_legs--;
+  }
+}
+
+void mg_leg_free(struct mg_leg *leg) {
+  detach(leg);
+  mg_free(leg);
+}
+
+static void tell_upstream(struct mg_leg *leg, struct mg_slice reason) {
+  struct mg_link *l = leg->link;
+  if (l->state == MG_LINK_DEAD) return;
+  /* the modern era over HTTP: closing the exchange is the cancellation; initialize may not be cancelled */
+  if (!(l->modern && l->cancel_closes) && leg->method != MG_M_INITIALIZE) {
+    struct mg_buf b;
+    mg_buf_init(&b, 8192);
+    mg_build_cancelled(&b, leg->id, reason.len <= 4096 ? reason : mg_slice(NULL, 0));
+    mg_blob *bytes = mg_buf_rc(&b) == MCPGW_OK ? mg_blob_copy(l->core->budget, b.ptr, b.len) : NULL;
+    mg_buf_done(&b);
+    if (bytes) mg_link_notify(l, bytes);
+    mg_blob_unref(bytes);
+  }
+  l->core->ports->link_cancel(l->port, leg->id);
+}
+
+void mg_leg_cancel(struct mg_leg *leg, struct mg_slice reason) {
+  tell_upstream(leg, reason);
+  mg_leg_free(leg);
+}
+
+void mg_leg_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
+  detach(leg);
+  leg->ops->fail(leg, f, now_ms);
+  mg_free(leg);
+}
+
+void mg_leg_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int http_status, uint64_t now_ms) {
+  struct mg_link *l = leg->link;
+  uint64_t id = leg->id;
+  detach(leg);
+  leg->ops->reply(leg, bytes, m, http_status, now_ms);
+  mg_free(leg);
+  if (l->state != MG_LINK_DEAD) l->core->ports->link_cancel(l->port, id); /* nothing more is wanted of it */
+}
+
+struct mg_leg *mg_leg_find(struct mg_link *l, uint64_t id) {
+  return mg_map_getu(l->legs, id);
+}
+
+static void time_out(struct mg_leg *leg, uint64_t now_ms) {
+  struct mg_link *l = leg->link;
+  char text[200];
+  snprintf(text, sizeof text, "upstream \"%.80s\" did not answer %s within %llu ms", l->up->cfg->name,
+           leg->method ? mg_method_name(leg->method) : "the request", (unsigned long long)leg->limit_ms);
+  struct mg_fault f = {.reason = MG_WHY_UPSTREAM_TIMEOUT,
+                       .delivered = leg->sent ? (int)MCPGW_DELIVERED_UNKNOWN : (int)MCPGW_DELIVERED_NO,
+                       .upstream = l->up->cfg->name,
+                       .text = text};
+  l->core->stats.timeouts++;
+  mg_log(l->core->log, MG_LOG_WARN, "call.timeout", "upstream", l->up->cfg->name, "text", text, (char *)0);
+  tell_upstream(leg, MG_LIT("\"the gateway's time limit was reached\""));
+  mg_leg_fail(leg, &f, now_ms);
+}
+
+void mg_leg_tick(struct mg_core *c, uint64_t now_ms) {
+  struct mg_heap_node *top;
+  while ((top = mg_heap_top(&c->deadlines)) && top->at_ms <= now_ms)
+    time_out(MG_CONTAINER(top, struct mg_leg, deadline), now_ms);
+}

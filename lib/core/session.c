@@ -1,0 +1,164 @@
+/* core/session: owns contexts. A context belongs to one principal and is found only by it; when it ends,
+ * everything that hangs on it ends too: its calls, its links, the questions servers asked it. */
+#include <string.h>
+
+#include "core/brain.h"
+
+#define INITIALIZED_MS 60000 /* a context that never sent `initialized` ends after this */
+
+/* The client's initialize params as they go upstream: a revision that we do not know becomes the latest
+ * legacy one; the caller's _meta (its progress token, our private keys) stays here. */
+static int keep_hello(struct mg_ctx *ctx, const struct mg_msg *m) {
+  struct mg_slice doc = mg_msg_raw(m, MG_S_PARAMS);
+  struct mg_span whole = mg_json_whole(doc), v;
+  struct mg_splice sp;
+  char version[16];
+  size_t n = strlen(mg_revision_name(ctx->revision));
+  version[0] = '"';
+  memcpy(version + 1, mg_revision_name(ctx->revision), n);
+  version[n + 1] = '"';
+  mg_splice_init(&sp);
+  if (mg_json_get(doc, whole, "protocolVersion", &v)) mg_splice_value(&sp, v, mg_slice(version, n + 2));
+  if (mg_json_get(doc, whole, "_meta", &v)) mg_splice_remove(&sp, doc, v);
+  return mg_splice_flatten(&sp, doc, ctx->core->budget, &ctx->hello);
+}
+
+static void ctx_free(struct mg_ctx *ctx) {
+  if (!ctx) return;
+  mg_reverse_free(ctx);
+  mg_map_free(ctx->calls);
+  mg_map_free(ctx->reverse);
+  mg_map_free(ctx->tasks);
+  mg_blob_unref(ctx->hello);
+  mg_blob_unref(ctx->refusal);
+  mg_free(ctx->principal);
+  mg_free(ctx->links);
+  mg_free(ctx->lost);
+  mg_free(ctx);
+}
+
+static uint64_t expiry_of(const struct mg_ctx *ctx) {
+  const struct mg_config *cfg = ctx->core->config;
+  uint64_t idle = ctx->initialized ? cfg->contexts.idle_ms : INITIALIZED_MS;
+  uint64_t at = ctx->used_ms + idle, end = ctx->created_ms + cfg->contexts.absolute_ms;
+  return at < end ? at : end;
+}
+
+int mg_ctx_new(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out) {
+  struct mg_ctx *ctx = mg_calloc(1, sizeof *ctx);
+  if (!ctx) return MCPGW_E_NOMEM;
+  int rc = MCPGW_E_NOMEM;
+  ctx->core = c;
+  ctx->view = in->view;
+  ctx->created_ms = ctx->used_ms = in->now_ms;
+  ctx->revision = mg_revision_parse(mg_msg_inner(in->msg, MG_S_VERSION));
+  if (!ctx->revision || mg_revision_is_modern(ctx->revision)) ctx->revision = MG_REV_LATEST_LEGACY;
+  ctx->principal = mg_memdup(in->principal.ptr, in->principal.len);
+  ctx->links = mg_calloc(in->view.n, sizeof *ctx->links);
+  ctx->lost = mg_calloc(in->view.n, 1);
+  if (!ctx->principal || !ctx->links || !ctx->lost) goto out;
+  if ((rc = keep_hello(ctx, in->msg)) != MCPGW_OK) goto out;
+  if ((rc = mg_id_new(ctx->id)) != MCPGW_OK) goto out;
+  if ((rc = mg_heap_set(&c->expiries, &ctx->expiry, expiry_of(ctx))) != MCPGW_OK) goto out;
+  if ((rc = mg_map_put(c->contexts, mg_slice(ctx->id, MG_ID_LEN), ctx)) != MCPGW_OK) {
+    mg_heap_del(&c->expiries, &ctx->expiry);
+    goto out;
+  }
+  c->stats.contexts_opened++;
+  *out = ctx;
+  ctx = NULL;
+out:
+  ctx_free(ctx);
+  return rc;
+}
+
+struct mg_ctx *mg_core_find(struct mg_core *c, struct mg_slice id, struct mg_slice principal, uint64_t now_ms) {
+  if (id.len != MG_ID_LEN) return NULL;
+  struct mg_ctx *ctx = mg_map_get(c->contexts, id);
+  if (!ctx || ctx->ended || !mg_slice_eqz(principal, ctx->principal)) return NULL;
+  ctx->used_ms = now_ms;
+  mg_heap_set(&c->expiries, &ctx->expiry, expiry_of(ctx)); /* a move: cannot fail */
+  return ctx;
+}
+
+static void end_calls(struct mg_ctx *ctx, const char *why) {
+  struct mg_call *call;
+  size_t it = 0;
+  struct mg_fault f = {.reason = MG_WHY_CONTEXT_ENDED, .delivered = -1, .text = why};
+  while (ctx->calls && (call = mg_map_next(ctx->calls, &it, NULL))) {
+    mg_call_fail(call, &f);
+    it = 0;
+  }
+}
+
+void mg_core_end(struct mg_core *c, struct mg_ctx *ctx, const char *why) {
+  if (ctx->ended) return;
+  ctx->ended = 1;
+  mg_map_del(c->contexts, mg_slice(ctx->id, MG_ID_LEN));
+  mg_heap_del(&c->expiries, &ctx->expiry);
+  end_calls(ctx, why);
+  for (size_t i = 0; i < ctx->view.n; i++)
+    if (ctx->links[i]) mg_link_bury(ctx->links[i], 1);
+  c->stats.contexts_ended++;
+  mg_log(c->log, MG_LOG_INFO, "context.ended", "context", ctx->id, "reason", why, (char *)0);
+  c->ports->ctx_ended(ctx, ctx->user);
+  ctx_free(ctx);
+}
+
+void mg_ctx_tick(struct mg_core *c, uint64_t now_ms) {
+  struct mg_heap_node *top;
+  while ((top = mg_heap_top(&c->expiries)) && top->at_ms <= now_ms) {
+    struct mg_ctx *ctx = MG_CONTAINER(top, struct mg_ctx, expiry);
+    if (ctx->calls && mg_map_count(ctx->calls) && now_ms < ctx->created_ms + c->config->contexts.absolute_ms) {
+      ctx->used_ms = now_ms; /* a call in flight is use */
+      mg_heap_set(&c->expiries, &ctx->expiry, expiry_of(ctx));
+      continue;
+    }
+    mg_core_end(c, ctx, ctx->initialized ? "the session expired" : "the session was never initialized");
+  }
+}
+
+void mg_ctx_emit(struct mg_ctx *ctx, mg_blob *bytes) {
+  if (ctx->channel) {
+    mg_send_blob(ctx->core, ctx->channel, bytes, 0, 200);
+    return;
+  }
+  ctx->core->stats.dropped_notifications++;
+  mg_blob_unref(bytes);
+}
+
+void mg_ctx_emit_changed(struct mg_ctx *ctx, int kind) {
+  static const int method[MG_LIST_KINDS] = {MG_M_N_TOOLS_CHANGED, MG_M_N_PROMPTS_CHANGED, MG_M_N_RESOURCES_CHANGED,
+                                            MG_M_N_RESOURCES_CHANGED};
+  struct mg_buf b;
+  mg_buf_init(&b, 256);
+  mg_build_notification(&b, mg_method_name(method[kind]), mg_slice(NULL, 0));
+  mg_blob *bytes = mg_buf_rc(&b) == MCPGW_OK ? mg_blob_copy(ctx->core->budget, b.ptr, b.len) : NULL;
+  mg_buf_done(&b);
+  if (bytes) mg_ctx_emit(ctx, bytes);
+  else ctx->core->stats.dropped_notifications++;
+}
+
+const char *mg_ctx_id(const struct mg_ctx *ctx) {
+  return ctx->id;
+}
+
+int mg_ctx_revision(const struct mg_ctx *ctx) {
+  return ctx->revision;
+}
+
+struct mg_view mg_ctx_view(const struct mg_ctx *ctx) {
+  return ctx->view;
+}
+
+void mg_ctx_set_user(struct mg_ctx *ctx, void *user) {
+  ctx->user = user;
+}
+
+void *mg_ctx_user(const struct mg_ctx *ctx) {
+  return ctx->user;
+}
+
+void mg_ctx_set_channel(struct mg_ctx *ctx, struct mg_sink *channel) {
+  ctx->channel = channel;
+}
