@@ -1,0 +1,164 @@
+/* core/forward: owns the way out of a request: the few spans that change (id, progress token, exposed
+ * name, private keys) and the headers that mirror it (2026-07-28). The rest of its bytes leaves as it came. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/brain.h"
+
+#define PRIVATE "dev.mcpgw/"
+#define MAX_HEADERS (MG_PARAMS_MAX + 24)
+#define MAX_UNEXPLAINED 16       /* Mcp-Param-* that no schema knows */
+#define KEEP_BYTES ((size_t)65536) /* longer calls are not kept for a retry after -32020 */
+
+static int is_private(struct mg_slice doc, struct mg_span key) {
+  struct mg_slice k = mg_span_inner(doc, key);
+  struct mg_buf b;
+  if (!key.escaped) return mg_slice_starts(k, MG_LIT(PRIVATE));
+  if (k.len > 256) return 0; /* "dev.mcpgw\/x" is private too; nothing that long is ours */
+  mg_buf_init(&b, 512);
+  int yes = mg_span_unescape(doc, key, &b) == MCPGW_OK && mg_slice_starts(mg_buf_slice(&b), MG_LIT(PRIVATE));
+  mg_buf_done(&b);
+  return yes;
+}
+
+void mg_strip_private(struct mg_splice *sp, struct mg_slice doc, struct mg_span meta) {
+  struct mg_span key, value;
+  size_t pos = 0;
+  if (meta.type != MG_JSON_OBJECT) return;
+  while (mg_json_member(doc, meta, &pos, &key, &value))
+    if (is_private(doc, key)) mg_splice_remove(sp, doc, value);
+}
+
+uint64_t mg_request_limit(const struct mg_link *l, int method, struct mg_slice tool) {
+  const struct mg_cfg_server *cfg = l->up->cfg;
+  if (method == MG_M_LISTEN) return 0;
+  if (mg_method_is_list(method)) return cfg->timeouts.list_ms;
+  for (size_t i = 0; method == MG_M_TOOLS_CALL && i < cfg->n_tools; i++)
+    if (cfg->tools[i].timeouts.total_ms && mg_glob(mg_slice_z(cfg->tools[i].glob), tool))
+      return cfg->tools[i].timeouts.total_ms;
+  return cfg->timeouts.total_ms;
+}
+
+/* ---- headers (modern) --------------------------------------------------------------------------------- */
+
+struct outbound {
+  mcpgw_header v[MAX_HEADERS];
+  size_t n;
+};
+
+/* Points the table into the text "name\0value\0"…, once the text does not move any more. */
+static void lay_out(struct outbound *o, const struct mg_buf *text) {
+  const char *p = text->ptr, *end = p + text->len;
+  o->n = 0;
+  while (p < end && o->n < MAX_HEADERS) {
+    const char *value = p + strlen(p) + 1;
+    o->v[o->n].name = p;
+    o->v[o->n++].value = value;
+    p = value + strlen(value) + 1;
+  }
+}
+
+static void add_header(struct mg_buf *b, const char *name, struct mg_slice value) {
+  mg_buf_addz(b, name);
+  mg_buf_addc(b, 0);
+  mg_header_encode(b, value);
+  mg_buf_addc(b, 0);
+}
+
+static int explained(const struct mg_params *known, struct mg_slice header) {
+  for (size_t i = 0; known && i < known->n; i++)
+    if (mg_slice_ieqz(header, known->v[i].header)) return 1;
+  return 0;
+}
+
+/* Mcp-Param-* that no schema explains leave as they came. */
+static void pass_params(struct mg_call *call, const struct mg_params *known, struct mg_buf *b) {
+  struct mg_slice name, value;
+  size_t it = 0, n = 0, head = sizeof "Mcp-Param-" - 1;
+  while (call->next_header && n < MAX_UNEXPLAINED && call->next_header(call->header_arg, &it, &name, &value)) {
+    if (name.len <= head || !mg_slice_ieqz(mg_slice_sub(name, 0, head), "Mcp-Param-")) continue;
+    if (explained(known, mg_slice_sub(name, head, name.len))) continue;
+    n++;
+    mg_buf_adds(b, name);
+    mg_buf_addc(b, 0);
+    mg_buf_adds(b, value);
+    mg_buf_addc(b, 0);
+  }
+}
+
+static int build_headers(struct mg_call *call, const struct mg_msg *m, const struct mg_item *item, struct outbound *o) {
+  struct mg_buf *b = &call->core->scratch, text;
+  struct mg_slice name = mg_slice(NULL, 0);
+  size_t n;
+  int rc = MCPGW_OK;
+  mg_buf_reset(b);
+  mg_buf_init(&text, 65536);
+  add_header(b, "Mcp-Method", m->method_name);
+  if (m->method == MG_M_TOOLS_CALL || m->method == MG_M_PROMPTS_GET) rc = mg_msg_text(m, MG_S_NAME, &text, &name);
+  if (m->method == MG_M_RESOURCES_READ) rc = mg_msg_text(m, MG_S_URI, &text, &name);
+  if (item && item->exposed) name = mg_slice_z(item->key);
+  if (rc == MCPGW_OK && name.ptr) add_header(b, "Mcp-Name", name);
+  mg_buf_done(&text);
+  if (m->method == MG_M_TOOLS_CALL) {
+    if (item && item->params.n) mg_params_mirror(&item->params, m, b, &n);
+    pass_params(call, item ? &item->params : NULL, b);
+  }
+  if (mg_buf_rc(b) == MCPGW_OK) lay_out(o, b);
+  return mg_buf_rc(b);
+}
+
+/* ---- the message ---------------------------------------------------------------------------------------- */
+
+static int name_slot(const struct mg_msg *m) {
+  if (m->method == MG_M_TOOLS_CALL || m->method == MG_M_PROMPTS_GET) return MG_S_NAME;
+  return m->method == MG_M_COMPLETE ? MG_S_REF_NAME : -1;
+}
+
+int mg_request_rewrite(struct mg_call *call, const struct mg_msg *m, const struct mg_item *item, uint64_t id,
+                       mg_blob **out) {
+  struct mg_splice sp;
+  char number[24];
+  int n = snprintf(number, sizeof number, "%llu", (unsigned long long)id);
+  struct mg_slice as_text = mg_slice(number, (size_t)n);
+  mg_splice_init(&sp);
+  mg_splice_value(&sp, m->s[MG_S_ID], as_text);
+  if (call->token.len) mg_splice_value(&sp, m->s[MG_S_META_PROGRESS], as_text);
+  if (item && item->exposed && call->view.n > 1 && name_slot(m) >= 0)
+    mg_splice_value(&sp, m->s[name_slot(m)], mg_span_slice(item->raw, item->name));
+  mg_strip_private(&sp, m->doc, m->s[MG_S_META]);
+  return mg_splice_flatten(&sp, m->doc, call->core->budget, out);
+}
+
+/* The request's bytes are let go, unless the specification may want them again: a call whose mirrored
+ * headers are refused (-32020) is sent once more with the new list. */
+static void let_go(struct mg_call *call, const struct mg_link *l, const struct mg_msg *m) {
+  if (l->modern && l->cancel_closes && m->method == MG_M_TOOLS_CALL && m->doc.len <= KEEP_BYTES && !call->refreshed) return;
+  mg_blob *done = call->blob;
+  call->blob = NULL;
+  mg_blob_unref(done);
+}
+
+void mg_request_forward(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, const struct mg_item *item,
+                        uint64_t now_ms) {
+  struct outbound headers;
+  struct mg_leg *leg;
+  mg_blob *bytes = NULL;
+  struct mg_slice tool = item ? mg_slice_z(item->key) : mg_msg_inner(m, MG_S_NAME);
+  headers.n = 0;
+  int rc = mg_leg_new(l, call, m->method, &mg_reply_ops, NULL, mg_request_limit(l, m->method, tool), now_ms, &leg);
+  if (rc != MCPGW_OK) {
+    mg_call_fail_rc(call, rc, l->up->cfg->name);
+    return;
+  }
+  leg->wants_log = mg_msg_has(m, MG_S_META_LOG);
+  rc = mg_request_rewrite(call, m, item, leg->id, &bytes);
+  if (rc == MCPGW_OK && l->modern) rc = build_headers(call, m, item, &headers);
+  if (rc == MCPGW_OK) {
+    let_go(call, l, m);
+    rc = mg_leg_send(leg, bytes, headers.v, headers.n);
+  }
+  mg_blob_unref(bytes);
+  if (rc == MCPGW_OK) return;
+  mg_leg_free(leg);
+  mg_call_fail_rc(call, rc, l->up->cfg->name);
+}

@@ -1,0 +1,158 @@
+/* core/handshake: owns the first exchange of a link: `initialize` for a legacy one, with the client's own
+ * words; `server/discover` for a modern one, which is also the probe of the upstream's era. A tool is never
+ * called to find out anything. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/brain.h"
+
+static uint32_t capabilities_of(const struct mg_msg *m) {
+  static const struct {
+    const char *key;
+    uint32_t bit;
+  } known[] = {{"tools", MG_CAP_TOOLS},         {"prompts", MG_CAP_PROMPTS}, {"resources", MG_CAP_RESOURCES},
+               {"completions", MG_CAP_COMPLETIONS}, {"logging", MG_CAP_LOGGING}, {"tasks", MG_CAP_TASKS}};
+  uint32_t caps = 0;
+  struct mg_span v;
+  if (m->s[MG_S_R_CAPABILITIES].type != MG_JSON_OBJECT) return 0;
+  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+    if (mg_json_get(m->doc, m->s[MG_S_R_CAPABILITIES], known[i].key, &v) && v.type == MG_JSON_OBJECT)
+      caps |= known[i].bit;
+  return caps;
+}
+
+static void ready(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
+  l->hello = mg_blob_ref(bytes);
+  l->caps = capabilities_of(m);
+  l->state = MG_LINK_READY;
+  l->up->failures = 0;
+  l->up->retry_ms = 0;
+  l->up->error[0] = 0;
+  mg_log(l->core->log, MG_LOG_INFO, "link.ready", "upstream", l->up->cfg->name, "revision",
+         mg_revision_name(l->revision), "context", l->ctx ? l->ctx->id : "shared", (char *)0);
+  if (l->ctx && l->ctx->initialized) mg_link_initialized(l);
+  if (l->ctx && l->ctx->answered && l->ctx->view.n > 1) { /* it joins a view that was shown without it */
+    mg_ctx_emit_changed(l->ctx, MG_LIST_TOOLS);
+    mg_ctx_emit_changed(l->ctx, MG_LIST_PROMPTS);
+    mg_ctx_emit_changed(l->ctx, MG_LIST_RESOURCES);
+  }
+  mg_wake(&l->waiters, now_ms);
+}
+
+static void refused(struct mg_link *l, const struct mg_msg *m, const char *what, uint64_t now_ms) {
+  char text[MG_ERR_MAX];
+  struct mg_slice said = mg_msg_inner(m, MG_S_E_MESSAGE);
+  int n = said.len < 200 ? (int)said.len : 200;
+  snprintf(text, sizeof text, "%s: it says \"%.*s\"", what, n, n ? said.ptr : "");
+  for (char *p = text; *p; p++)
+    if ((unsigned char)*p < 0x20) *p = ' ';
+  mg_link_die(l, text, MCPGW_DELIVERED_YES, 1, now_ms);
+}
+
+static void on_initialize(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int status, uint64_t now_ms) {
+  struct mg_link *l = leg->link;
+  (void)status;
+  if (m->kind == MG_ERROR) {
+    mg_blob_unref(l->ctx->refusal);
+    l->ctx->refusal = mg_blob_ref(bytes); /* a client of this upstream alone is told in its own words */
+    refused(l, m, "it refused initialize", now_ms);
+    return;
+  }
+  int revision = mg_revision_parse(mg_msg_inner(m, MG_S_R_VERSION));
+  if (!revision || mg_revision_is_modern(revision)) {
+    mg_link_die(l, "it negotiated a revision that this gateway does not know", MCPGW_DELIVERED_YES, 1, now_ms);
+    return;
+  }
+  l->revision = revision;
+  ready(l, bytes, m, now_ms);
+}
+
+/* A DiscoverResult or an error that only a modern server gives: modern. Anything else: legacy (2026-07-28,
+ * versioning, "Backward Compatibility"). */
+static void not_modern(struct mg_link *l, uint64_t now_ms) {
+  l->up->speaks_modern = -1;
+  mg_log(l->core->log, MG_LOG_INFO, "upstream.legacy", "upstream", l->up->cfg->name, (char *)0);
+  mg_link_die(l, "it speaks no revision with per-request metadata", MCPGW_DELIVERED_YES, 1, now_ms);
+  l->up->failures = 0;
+  l->up->retry_ms = 0;
+}
+
+static int lists_modern(const struct mg_msg *m) {
+  struct mg_span item;
+  size_t pos = 0;
+  if (m->s[MG_S_R_SUPPORTED].type != MG_JSON_ARRAY) return 0;
+  while (mg_json_item(m->doc, m->s[MG_S_R_SUPPORTED], &pos, &item))
+    if (item.type == MG_JSON_STRING && mg_revision_is_modern(mg_revision_parse(mg_span_inner(m->doc, item)))) return 1;
+  return 0;
+}
+
+static void on_discover(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int status, uint64_t now_ms) {
+  struct mg_link *l = leg->link;
+  int64_t code = 0;
+  (void)status;
+  if (m->kind == MG_RESULT) {
+    if (lists_modern(m)) {
+      l->up->speaks_modern = 1;
+      ready(l, bytes, m, now_ms);
+    } else {
+      not_modern(l, now_ms);
+    }
+    return;
+  }
+  if (m->s[MG_S_E_CODE].type == MG_JSON_NUMBER) mg_span_i64(m->doc, m->s[MG_S_E_CODE], &code);
+  if (code == MG_RPC_HEADERS || code == MG_RPC_CAPABILITY) refused(l, m, "it refused server/discover", now_ms);
+  else not_modern(l, now_ms);
+}
+
+static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
+  struct mg_link *l = leg->link;
+  if (l->state == MG_LINK_DEAD) return;
+  /* a server that stays silent on stdio, or that answers HTTP 4xx without a modern error, is a legacy one */
+  int silent = f->reason == MG_WHY_UPSTREAM_TIMEOUT && !l->cancel_closes;
+  int http_4xx = f->code >= 400 && f->code < 500 && f->code != 401 && f->code != 403 && f->code != 429;
+  if (l->modern && (silent || http_4xx)) not_modern(l, now_ms);
+  else mg_link_die(l, f->text ? f->text : "no answer to the handshake", MCPGW_DELIVERED_YES, 1, now_ms);
+}
+
+static const struct mg_leg_ops initialize_ops = {on_initialize, on_fail};
+static const struct mg_leg_ops discover_ops = {on_discover, on_fail};
+
+static int build(struct mg_link *l, uint64_t id, struct mg_buf *b) {
+  if (!l->modern) return mg_build_request(b, id, "initialize", mg_blob_slice(l->ctx->hello));
+  mg_buf_addz(b, "{\"jsonrpc\":\"2.0\",\"id\":");
+  mg_buf_addu(b, id);
+  mg_buf_addz(b, ",\"method\":\"server/discover\",\"params\":{\"_meta\":{");
+  mg_build_modern_meta(b, MG_LIT(MG_GATEWAY_INFO), mg_slice(NULL, 0));
+  mg_buf_addz(b, "}}}");
+  return mg_buf_rc(b);
+}
+
+int mg_handshake_start(struct mg_link *l, uint64_t now_ms) {
+  const struct mg_cfg_timeouts *t = &l->up->cfg->timeouts;
+  static const mcpgw_header discover[] = {{"Mcp-Method", "server/discover"}};
+  struct mg_leg *leg;
+  struct mg_buf b;
+  int method = l->modern ? MG_M_DISCOVER : MG_M_INITIALIZE;
+  int rc = mg_leg_new(l, NULL, method, l->modern ? &discover_ops : &initialize_ops, NULL, t->connect_ms + t->list_ms,
+                      now_ms, &leg);
+  if (rc != MCPGW_OK) return rc;
+  mg_buf_init(&b, (size_t)1 << 20);
+  rc = build(l, leg->id, &b);
+  mg_blob *bytes = rc == MCPGW_OK ? mg_blob_copy(l->core->budget, b.ptr, b.len) : NULL;
+  mg_buf_done(&b);
+  if (!bytes) rc = MCPGW_E_NOMEM;
+  if (rc == MCPGW_OK) rc = mg_leg_send(leg, bytes, discover, l->modern ? 1 : 0);
+  mg_blob_unref(bytes);
+  if (rc != MCPGW_OK) mg_leg_free(leg);
+  return rc;
+}
+
+void mg_link_initialized(struct mg_link *l) {
+  static const char text[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
+  if (l->modern || l->initialized || l->state != MG_LINK_READY) return;
+  l->initialized = 1;
+  mg_blob *bytes = mg_blob_copy(l->core->budget, text, sizeof text - 1);
+  if (bytes) mg_link_notify(l, bytes);
+  mg_blob_unref(bytes);
+  l->core->ports->link_listen(l->port, mg_revision_name(l->revision));
+}

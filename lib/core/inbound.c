@@ -1,0 +1,196 @@
+/* core/inbound: owns what upstreams say: finds the leg a message belongs to and hands it on. What belongs
+ * to nobody is dropped and counted; ids and tokens are given back in the client's own spelling. */
+#include <stdio.h>
+
+#include "core/brain.h"
+
+static struct mg_leg *leg_by(struct mg_link *l, const struct mg_msg *m, int slot) {
+  int64_t v;
+  if (m->s[slot].type != MG_JSON_NUMBER || mg_span_i64(m->doc, m->s[slot], &v) != MCPGW_OK || v < 0) return NULL;
+  return mg_leg_find(l, (uint64_t)v);
+}
+
+static void on_reply(struct mg_link *l, uint64_t call, mg_blob *bytes, const struct mg_msg *m, int status,
+                     uint64_t now_ms) {
+  struct mg_leg *leg = leg_by(l, m, MG_S_ID);
+  /* a refusal that could not name its request came on the request's own exchange */
+  if (!leg && call && m->kind == MG_ERROR && !mg_msg_has(m, MG_S_ID)) leg = mg_leg_find(l, call);
+  if (!leg || (call && leg->id != call)) {
+    l->core->stats.unknown_ids++;
+    mg_log(l->core->log, MG_LOG_WARN, "upstream.unknown_id", "upstream", l->up->cfg->name, (char *)0);
+    return;
+  }
+  mg_leg_reply(leg, bytes, m, status, now_ms);
+}
+
+/* Notifications about one request go where its reply will go, with private keys taken out. */
+static void pass_to_call(struct mg_call *call, mg_blob *bytes, const struct mg_msg *m, struct mg_splice *sp) {
+  mg_strip_private(sp, m->doc, m->s[MG_S_META]);
+  mg_call_forward(call, bytes, m->doc, sp, 0, 200);
+}
+
+static void on_progress(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m) {
+  struct mg_leg *leg = leg_by(l, m, MG_S_PROGRESS_TOKEN);
+  if (!leg || !leg->call || !leg->call->token.len) {
+    l->core->stats.unknown_tokens++;
+    return;
+  }
+  struct mg_splice sp;
+  mg_splice_init(&sp);
+  mg_splice_value(&sp, m->s[MG_S_PROGRESS_TOKEN], mg_text_slice(&leg->call->token));
+  pass_to_call(leg->call, bytes, m, &sp);
+}
+
+/* The call that a message without any mark belongs to: the oldest one under way; when only those count
+ * that asked for logs, it must be the only one. */
+static struct mg_call *oldest_call(struct mg_link *l, int only_logging) {
+  struct mg_leg *leg, *best = NULL;
+  size_t it = 0, n = 0;
+  while ((leg = mg_map_next(l->legs, &it, NULL))) {
+    if (!leg->call || leg->call->is_listen || (only_logging && !leg->wants_log)) continue;
+    n++;
+    if (!best || leg->id < best->id) best = leg;
+  }
+  return best && (n == 1 || !only_logging) ? best->call : NULL;
+}
+
+static void to_context(struct mg_ctx *ctx, const struct mg_msg *m) {
+  struct mg_splice sp;
+  mg_blob *copy;
+  mg_splice_init(&sp);
+  mg_strip_private(&sp, m->doc, m->s[MG_S_META]);
+  if (mg_splice_flatten(&sp, m->doc, ctx->core->budget, &copy) == MCPGW_OK) mg_ctx_emit(ctx, copy);
+  else ctx->core->stats.dropped_notifications++;
+}
+
+static void legacy_notification(struct mg_link *l, uint64_t call, mg_blob *bytes, const struct mg_msg *m) {
+  struct mg_leg *leg = call ? mg_leg_find(l, call) : NULL;
+  struct mg_call *to = leg ? leg->call : NULL;
+  if (m->method == MG_M_N_CANCELLED) {
+    mg_reverse_cancelled(l, m);
+    return;
+  }
+  /* logs on a shared channel relate to a call as a rule; changes do not */
+  if (!to && m->method == MG_M_N_MESSAGE) to = oldest_call(l, 0);
+  if (to) {
+    struct mg_splice sp;
+    mg_splice_init(&sp);
+    pass_to_call(to, bytes, m, &sp);
+  } else {
+    to_context(l->ctx, m);
+  }
+}
+
+static void modern_notification(struct mg_link *l, uint64_t call, mg_blob *bytes, const struct mg_msg *m,
+                                uint64_t now_ms) {
+  struct mg_leg *leg = leg_by(l, m, m->method == MG_M_N_CANCELLED ? MG_S_REQUEST_ID : MG_S_META_SUBSCRIPTION);
+  if (!leg && call) leg = mg_leg_find(l, call);
+  if (leg && leg->call && leg->call->is_listen) {
+    mg_listen_notification(leg, bytes, m, now_ms);
+    return;
+  }
+  struct mg_call *to = leg ? leg->call : m->method == MG_M_N_MESSAGE ? oldest_call(l, 1) : NULL;
+  if (!to) {
+    l->core->stats.dropped_notifications++;
+    return;
+  }
+  struct mg_splice sp;
+  mg_splice_init(&sp);
+  pass_to_call(to, bytes, m, &sp);
+}
+
+static void on_notification(struct mg_link *l, uint64_t call, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
+  int kind = mg_list_kind(m->method);
+  if (kind >= 0) {
+    mg_catalog_stale(l, kind);
+    if (kind == MG_LIST_RESOURCES) mg_catalog_stale(l, MG_LIST_TEMPLATES);
+  }
+  if (m->method == MG_M_N_PROGRESS) on_progress(l, bytes, m);
+  else if (l->modern) modern_notification(l, call, bytes, m, now_ms);
+  else legacy_notification(l, call, bytes, m);
+}
+
+static void malformed(struct mg_link *l, uint64_t call, const struct mg_wire_fault *why, int status, uint64_t now_ms) {
+  struct mg_leg *leg = call ? mg_leg_find(l, call) : NULL;
+  char text[300];
+  snprintf(text, sizeof text, "upstream \"%.80s\" sent a message that is not valid: %s", l->up->cfg->name, why->text);
+  l->core->stats.upstream_protocol++;
+  mg_log(l->core->log, MG_LOG_WARN, "upstream.protocol", "upstream", l->up->cfg->name, "text", why->text, (char *)0);
+  if (!leg) return;
+  struct mg_fault f = {.reason = MG_WHY_UPSTREAM_PROTOCOL, .code = status, .delivered = MCPGW_DELIVERED_YES,
+                       .upstream = l->up->cfg->name, .text = text};
+  mg_leg_fail(leg, &f, now_ms);
+  if (l->state != MG_LINK_DEAD) l->core->ports->link_cancel(l->port, call);
+}
+
+static void one_message(struct mg_link *l, uint64_t call, mg_blob *bytes, struct mg_slice doc, int status,
+                        uint64_t now_ms) {
+  struct mg_msg m;
+  struct mg_wire_fault why;
+  if (mg_wire_parse(doc, &m, &why) != MCPGW_OK) {
+    malformed(l, call, &why, status, now_ms);
+    return;
+  }
+  switch (m.kind) {
+  case MG_REQUEST: mg_reverse_request(l, call, bytes, &m); break;
+  case MG_NOTIFICATION: on_notification(l, call, bytes, &m, now_ms); break;
+  default: on_reply(l, call, bytes, &m, status, now_ms);
+  }
+}
+
+void mg_link_on_message(struct mg_link *l, uint64_t call, mg_blob *bytes, int http_status, uint64_t now_ms) {
+  struct mg_slice doc = mg_blob_slice(bytes), member;
+  size_t pos = 0;
+  if (l->state == MG_LINK_DEAD) {
+    /* too late */
+  } else if (!mg_wire_is_batch(doc)) {
+    one_message(l, call, bytes, doc, http_status, now_ms);
+  } else { /* a batch of 2025-03-26 */
+    int more, left = 64;
+    while ((more = mg_wire_batch_next(doc, &pos, &member)) > 0 && left-- && l->state != MG_LINK_DEAD)
+      one_message(l, call, bytes, member, http_status, now_ms);
+    if (more) l->core->stats.upstream_protocol++;
+  }
+  mg_blob_unref(bytes);
+}
+
+void mg_link_on_sent(struct mg_link *l, uint64_t call) {
+  struct mg_leg *leg = mg_leg_find(l, call);
+  if (leg) leg->sent = 1;
+}
+
+void mg_link_on_streaming(struct mg_link *l, uint64_t call) {
+  struct mg_leg *leg = mg_leg_find(l, call);
+  if (leg && leg->call && !leg->call->waiting) l->core->ports->sink_streaming(leg->call->sink);
+}
+
+static int reason_of(const mcpgw_failure *why, int method) {
+  switch (why->code) {
+  case MCPGW_E_TIMEOUT: return MG_WHY_UPSTREAM_TIMEOUT;
+  case MCPGW_E_LIMIT: return MG_WHY_PAYLOAD_TOO_LARGE;
+  case MCPGW_E_NOMEM: return MG_WHY_OVERLOADED;
+  case MCPGW_E_PARSE: return MG_WHY_UPSTREAM_PROTOCOL;
+  default: break;
+  }
+  if (why->http_status >= 400 && why->http_status < 500) return MG_WHY_UPSTREAM_PROTOCOL;
+  if (why->delivered != MCPGW_DELIVERED_NO && !why->http_status && method == MG_M_TOOLS_CALL) return MG_WHY_OUTCOME_UNKNOWN;
+  return MG_WHY_UPSTREAM_UNAVAILABLE;
+}
+
+void mg_link_on_failed(struct mg_link *l, uint64_t call, const mcpgw_failure *why, uint64_t now_ms) {
+  struct mg_leg *leg = l->state == MG_LINK_DEAD ? NULL : mg_leg_find(l, call);
+  char text[MG_ERR_MAX];
+  if (!leg) return;
+  snprintf(text, sizeof text, "upstream \"%.80s\": %s", l->up->cfg->name, why->text ? why->text : mg_rc_name(why->code));
+  struct mg_fault f = {.reason = reason_of(why, leg->method), .code = (int)why->http_status,
+                       .delivered = (int)why->delivered, .retry_after_ms = why->retry_after_ms,
+                       .upstream = l->up->cfg->name, .text = text};
+  mg_log(l->core->log, MG_LOG_WARN, "call.failed", "upstream", l->up->cfg->name, "reason", mg_reason_name(f.reason),
+         "text", text, (char *)0);
+  mg_leg_fail(leg, &f, now_ms);
+}
+
+void mg_link_on_closed(struct mg_link *l, const mcpgw_failure *why, uint64_t now_ms) {
+  if (l->state == MG_LINK_DEAD) return;
+  mg_link_die(l, why->text ? why->text : mg_rc_name(why->code), why->delivered, 0, now_ms);
+}

@@ -1,0 +1,200 @@
+/* core/link: owns live conversations with upstreams: when one is opened, whose it is, and how it ends. A
+ * legacy link belongs to one context (isolation `session`), a modern one is shared: it is stateless by
+ * contract. A dead link is freed only when nobody can be on the stack (mg_core_tick). */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/brain.h"
+
+#define BACKOFF_MS 500
+#define BACKOFF_MAX_MS 30000
+
+const struct mg_cfg_server *mg_link_cfg(const struct mg_link *l) {
+  return l->up->cfg;
+}
+
+int mg_link_has_list(const struct mg_link *l, int kind) {
+  static const uint32_t cap[MG_LIST_KINDS] = {MG_CAP_TOOLS, MG_CAP_PROMPTS, MG_CAP_RESOURCES, MG_CAP_RESOURCES};
+  return l->state == MG_LINK_READY && (l->caps & cap[kind]);
+}
+
+static struct mg_link **slot_of(struct mg_link *l) {
+  if (!l->ctx) return &l->up->modern;
+  return &l->ctx->links[l->up->index - l->ctx->view.first];
+}
+
+void mg_link_free(struct mg_link *l) {
+  mg_list_del(&l->node);
+  mg_catalog_done(l);
+  mg_map_free(l->legs);
+  mg_blob_unref(l->hello);
+  mg_free(l);
+}
+
+static struct mg_link *link_new(struct mg_upstream *up, struct mg_ctx *ctx) {
+  struct mg_link *l = mg_calloc(1, sizeof *l);
+  if (!l) return NULL;
+  l->core = up->core;
+  l->up = up;
+  l->ctx = ctx;
+  l->modern = !ctx;
+  l->revision = ctx ? ctx->revision : MG_REV_LATEST_MODERN;
+  l->legs = mg_map_new(MG_MAX_LEGS);
+  mg_list_init(&l->waiters);
+  for (int i = 0; i < MG_LIST_KINDS; i++) mg_list_init(&l->lists[i].waiters);
+  if (l->legs) return l;
+  mg_free(l);
+  return NULL;
+}
+
+static void back_off(struct mg_upstream *up, uint64_t now_ms) {
+  unsigned shift = up->failures < 6 ? up->failures : 6;
+  uint64_t wait = (uint64_t)BACKOFF_MS << shift;
+  if (wait > BACKOFF_MAX_MS) wait = BACKOFF_MAX_MS;
+  up->failures++;
+  up->retry_ms = now_ms + wait / 2 + mg_jitter(wait / 2);
+}
+
+static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, uint64_t now_ms, struct mg_fault *why) {
+  struct mg_core *c = up->core;
+  up->error[0] = 0;
+  struct mg_link *l = link_new(up, ctx);
+  int rc = l ? c->ports->link_open(c->ports_arg, l, &l->port, &l->cancel_closes) : MCPGW_E_NOMEM;
+  if (rc != MCPGW_OK) {
+    back_off(up, now_ms);
+    if (rc == MCPGW_E_NOMEM || rc == MCPGW_E_LIMIT) why->reason = MG_WHY_OVERLOADED;
+    snprintf(up->error, sizeof up->error, "upstream \"%s\" could not be started (%s); the log says why", up->cfg->name,
+             mg_rc_name(rc));
+    why->text = up->error;
+    if (l) mg_link_free(l);
+    return NULL;
+  }
+  mg_list_add(&c->links, &l->node);
+  *slot_of(l) = l;
+  c->stats.links_opened++;
+  if (mg_handshake_start(l, now_ms) == MCPGW_OK) return l;
+  mg_link_die(l, "the handshake could not be sent", MCPGW_DELIVERED_NO, 0, now_ms);
+  why->text = up->error;
+  return NULL;
+}
+
+static int may_open(struct mg_upstream *up, struct mg_ctx *ctx, uint64_t now_ms, struct mg_fault *why) {
+  if (!ctx && up->speaks_modern < 0) {
+    why->reason = 0;
+    why->code = MG_RPC_VERSION;
+    why->text = "Unsupported protocol version";
+    return 0;
+  }
+  if (ctx && up->cfg->era == MG_ERA_MODERN) {
+    why->text = "this upstream speaks 2026-07-28 only; connect with a client of that revision";
+    return 0;
+  }
+  if (now_ms < up->retry_ms) {
+    why->text = up->error[0] ? up->error : "the upstream failed a moment ago";
+    why->retry_after_ms = up->retry_ms - now_ms;
+    return 0;
+  }
+  return 1;
+}
+
+struct mg_link *mg_link_get(struct mg_core *c, struct mg_ctx *ctx, size_t upstream, uint64_t now_ms,
+                            struct mg_fault *why) {
+  struct mg_upstream *up = &c->ups[upstream];
+  struct mg_link *l = ctx ? ctx->links[upstream - ctx->view.first] : up->modern;
+  if (l) return l;
+  *why = (struct mg_fault){
+      .reason = MG_WHY_UPSTREAM_UNAVAILABLE, .delivered = MCPGW_DELIVERED_NO, .upstream = up->cfg->name};
+  if (!may_open(up, ctx, now_ms, why)) return NULL;
+  return link_open(up, ctx, now_ms, why);
+}
+
+struct mg_link *mg_link_peek(struct mg_core *c, struct mg_ctx *ctx, size_t upstream) {
+  struct mg_link *l = ctx ? ctx->links[upstream - ctx->view.first] : c->ups[upstream].modern;
+  return l && l->state == MG_LINK_READY ? l : NULL;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------- */
+
+static void fail_legs(struct mg_link *l, struct mg_fault *f, uint32_t delivered, uint64_t now_ms) {
+  struct mg_leg *leg;
+  size_t it = 0;
+  int reason = f->reason;
+  while ((leg = mg_map_next(l->legs, &it, NULL))) {
+    int unknown = leg->sent && delivered != MCPGW_DELIVERED_NO;
+    f->delivered = unknown ? (int)MCPGW_DELIVERED_UNKNOWN : (int)MCPGW_DELIVERED_NO;
+    f->reason = unknown && leg->method == MG_M_TOOLS_CALL && reason == MG_WHY_UPSTREAM_UNAVAILABLE ? MG_WHY_OUTCOME_UNKNOWN : reason;
+    mg_leg_fail(leg, f, now_ms);
+    it = 0;
+  }
+}
+
+static void to_graveyard(struct mg_link *l, int graceful) {
+  *slot_of(l) = NULL;
+  mg_list_del(&l->node);
+  mg_list_add(&l->core->graveyard, &l->node);
+  l->core->ports->link_close(l->port, graceful);
+  l->port = NULL;
+}
+
+void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int graceful, uint64_t now_ms) {
+  struct mg_upstream *up = l->up;
+  int was_ready = l->state == MG_LINK_READY;
+  if (l->state == MG_LINK_DEAD) return;
+  l->state = MG_LINK_DEAD;
+  snprintf(up->error, sizeof up->error, "upstream \"%s\": %s", up->cfg->name, why);
+  mg_log(l->core->log, MG_LOG_WARN, "link.lost", "upstream", up->cfg->name, "reason", why, "context",
+         l->ctx ? l->ctx->id : "shared", (char *)0);
+  l->core->stats.links_lost++;
+  if (!was_ready) back_off(up, now_ms);
+  if (was_ready && l->ctx && l->stateful) l->ctx->lost[up->index - l->ctx->view.first] = 1;
+  to_graveyard(l, graceful);
+  mg_reverse_drop_link(l);
+  struct mg_fault f = {.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .upstream = up->cfg->name, .text = up->error};
+  fail_legs(l, &f, delivered, now_ms);
+  for (int i = 0; i < MG_LIST_KINDS; i++) mg_wake(&l->lists[i].waiters, now_ms);
+  mg_wake(&l->waiters, now_ms);
+}
+
+/* The end that we want: what is under way is told so. */
+void mg_link_bury(struct mg_link *l, int graceful) {
+  struct mg_fault f = {.reason = MG_WHY_CONTEXT_ENDED, .upstream = l->up->cfg->name, .text = "the conversation was ended"};
+  if (l->state == MG_LINK_DEAD) return;
+  l->state = MG_LINK_DEAD;
+  mg_reverse_drop_link(l);
+  to_graveyard(l, graceful);
+  fail_legs(l, &f, MCPGW_DELIVERED_UNKNOWN, 0);
+}
+
+/* ---- sending --------------------------------------------------------------------------------------------- */
+
+static mcpgw_message message(struct mg_link *l, uint32_t kind, uint64_t call, mg_blob *bytes) {
+  return (mcpgw_message){.struct_size = sizeof(mcpgw_message),
+                         .kind = kind,
+                         .call = call,
+                         .bytes = bytes,
+                         .revision = mg_revision_name(l->revision),
+                         .modern = (uint32_t)l->modern,
+                         .connect_ms = l->up->cfg->timeouts.connect_ms};
+}
+
+int mg_link_send(struct mg_link *l, int method, uint64_t call, mg_blob *bytes, const mcpgw_header *headers, size_t n) {
+  if (l->state == MG_LINK_DEAD) return MCPGW_E_CLOSED;
+  mcpgw_message m = message(l, MCPGW_SEND_REQUEST, call, bytes);
+  m.handshake = method == MG_M_INITIALIZE;
+  m.long_lived = method == MG_M_LISTEN;
+  m.headers = headers;
+  m.n_headers = n;
+  return l->core->ports->link_send(l->port, &m);
+}
+
+int mg_link_notify(struct mg_link *l, mg_blob *bytes) {
+  if (l->state == MG_LINK_DEAD) return MCPGW_E_CLOSED;
+  mcpgw_message m = message(l, MCPGW_SEND_NOTIFICATION, 0, bytes);
+  return l->core->ports->link_send(l->port, &m);
+}
+
+int mg_link_respond(struct mg_link *l, mg_blob *bytes) {
+  if (l->state == MG_LINK_DEAD) return MCPGW_E_CLOSED;
+  mcpgw_message m = message(l, MCPGW_SEND_RESPONSE, 0, bytes);
+  return l->core->ports->link_send(l->port, &m);
+}

@@ -1,0 +1,116 @@
+/* core/reply: owns the way back: an upstream's reply becomes the client's. Only the envelope changes: the
+ * id, private keys, a claimed origin, and what a list or a DiscoverResult may not promise. */
+#include <string.h>
+
+#include "core/brain.h"
+
+#define REFRESH_MS 10000
+#define RESOURCE_NOT_FOUND (-32002) /* up to 2025-11-25 */
+
+static int error_code(const struct mg_msg *m) {
+  int64_t code = 0;
+  if (m->kind != MG_ERROR || m->s[MG_S_E_CODE].type != MG_JSON_NUMBER) return 0;
+  return mg_span_i64(m->doc, m->s[MG_S_E_CODE], &code) == MCPGW_OK ? (int)code : 0;
+}
+
+/* An error that a changed list would explain: the list is fetched anew before it is shown again. */
+static void suspect_lists(struct mg_link *l, int code, uint64_t now_ms) {
+  if (code != MG_RPC_METHOD && code != MG_RPC_PARAMS) return;
+  for (int k = 0; k < MG_LIST_KINDS; k++) {
+    struct mg_table *t = &l->lists[k];
+    if (t->state != MG_TABLE_READY || now_ms - t->refreshed_ms < REFRESH_MS) continue;
+    t->refreshed_ms = now_ms;
+    mg_catalog_stale(l, k);
+  }
+}
+
+static void learn(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, uint64_t now_ms) {
+  if (m->kind == MG_ERROR) {
+    suspect_lists(l, error_code(m), now_ms);
+    return;
+  }
+  if (l->up->cfg->stateful && (call->method == MG_M_TOOLS_CALL || call->method == MG_M_SUBSCRIBE ||
+                               call->method == MG_M_SET_LEVEL))
+    l->stateful = 1;
+  int slot = m->s[MG_S_R_TASK_TASK_ID].type == MG_JSON_STRING ? MG_S_R_TASK_TASK_ID : MG_S_R_TASK_ID;
+  if (call->method == MG_M_TOOLS_CALL && m->s[slot].type == MG_JSON_STRING)
+    mg_task_remember(call, mg_msg_inner(m, slot), l->up->index);
+}
+
+/* tasks/list shows the caller's own tasks only, whatever the upstream says. */
+static void filter_tasks(struct mg_call *call, const struct mg_msg *m, struct mg_buf *kept, struct mg_splice *sp) {
+  struct mg_span item, id;
+  size_t pos = 0;
+  if (m->s[MG_S_R_TASKS].type != MG_JSON_ARRAY) return;
+  mg_buf_addc(kept, '[');
+  while (mg_json_item(m->doc, m->s[MG_S_R_TASKS], &pos, &item)) {
+    if (item.type != MG_JSON_OBJECT || !mg_json_get(m->doc, item, "taskId", &id)) continue;
+    if (mg_task_owner(call, mg_span_inner(m->doc, id)) < 0) continue;
+    if (kept->len > 1) mg_buf_addc(kept, ',');
+    mg_buf_adds(kept, mg_span_slice(m->doc, item));
+  }
+  mg_buf_addc(kept, ']');
+  mg_splice_value(sp, m->s[MG_S_R_TASKS], mg_buf_rc(kept) == MCPGW_OK ? mg_buf_slice(kept) : MG_LIT("[]"));
+}
+
+static void edit_error(struct mg_call *call, const struct mg_msg *m, struct mg_splice *sp) {
+  /* codes that a revision forbids (DESIGN §6): the modern era has no -32002 */
+  if (call->modern && error_code(m) == RESOURCE_NOT_FOUND) mg_splice_value(sp, m->s[MG_S_E_CODE], MG_LIT("-32602"));
+  if (m->s[MG_S_E_ORIGIN].type == MG_JSON_STRING && mg_span_streq(m->doc, m->s[MG_S_E_ORIGIN], MG_LIT("gateway")))
+    mg_splice_value(sp, m->s[MG_S_E_ORIGIN], MG_LIT("\"upstream\""));
+}
+
+void mg_reply_edit(struct mg_call *call, const struct mg_msg *m, struct mg_splice *sp, struct mg_buf *text) {
+  mg_splice_init(sp);
+  if (m->s[MG_S_ID].type != MG_JSON_NONE) {
+    mg_splice_value(sp, m->s[MG_S_ID], mg_text_slice(&call->id));
+  } else { /* an error of the modern era may lack its id; the client gets it back */
+    mg_buf_addz(text, "\"id\":");
+    mg_buf_adds(text, mg_text_slice(&call->id));
+    mg_splice_insert(sp, m->doc, mg_json_whole(m->doc), mg_buf_slice(text));
+  }
+  if (m->kind == MG_ERROR) {
+    edit_error(call, m, sp);
+    return;
+  }
+  mg_strip_private(sp, m->doc, m->s[MG_S_R_META]);
+  if (m->s[MG_S_R_META_SUBSCRIPTION].type != MG_JSON_NONE)
+    mg_splice_value(sp, m->s[MG_S_R_META_SUBSCRIPTION], mg_text_slice(&call->id));
+  if (call->method == MG_M_DISCOVER && m->s[MG_S_R_SUPPORTED].type == MG_JSON_ARRAY) {
+    mg_core_supported(call->core, call->view, text);
+    mg_splice_value(sp, m->s[MG_S_R_SUPPORTED], mg_buf_slice(text));
+  }
+  if (call->method == MG_M_TASKS_LIST) filter_tasks(call, m, text, sp);
+}
+
+/* The upstream did not run it and says that the mirrored headers were wrong: our list was old. */
+static int retries_headers(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, uint64_t now_ms) {
+  if (error_code(m) != MG_RPC_HEADERS || call->refreshed || !call->blob || l->state != MG_LINK_READY) return 0;
+  call->refreshed = 1;
+  call->created_ms = now_ms + 1; /* a list settled before now does not count as fetched for it */
+  mg_catalog_stale(l, MG_LIST_TOOLS);
+  return mg_catalog_need(l, MG_LIST_TOOLS, 1, call, now_ms) == MCPGW_E_AGAIN;
+}
+
+static void on_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int http_status, uint64_t now_ms) {
+  struct mg_call *call = leg->call;
+  struct mg_splice sp;
+  struct mg_buf text;
+  int code = error_code(m);
+  (void)http_status; /* the code decides, not what the upstream made of it */
+  if (retries_headers(call, leg->link, m, now_ms)) return;
+  learn(call, leg->link, m, now_ms);
+  mg_buf_init(&text, MG_MAX_LIST_BYTES * 4);
+  mg_reply_edit(call, m, &sp, &text);
+  if (call->method == MG_M_TOOLS_LIST && leg->link->modern && m->kind == MG_RESULT)
+    mg_catalog_learn(leg->link, bytes, m, !call->paged, &text, &sp, now_ms);
+  mg_call_forward(call, bytes, m->doc, &sp, 1, m->kind == MG_ERROR ? mg_code_status(code, call->modern) : 200);
+  mg_buf_done(&text);
+}
+
+static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
+  (void)now_ms;
+  mg_call_fail(leg->call, f);
+}
+
+const struct mg_leg_ops mg_reply_ops = {on_reply, on_fail};
