@@ -138,8 +138,8 @@ int mcpgw_link_post(mcpgw_link *link, void (*cb)(void *arg), void *arg) {
   return mg_loop_post(link->loop, cb, arg);
 }
 void mcpgw_link_log(mcpgw_link *link, int level, const char *event, const char *text, size_t len) {
-  (void)level;
   link->logs++;
+  if (link->on_log) link->on_log(link, level, event, text, len);
   snprintf(link->last_log, sizeof link->last_log, "%s %.*s", event, (int)len, text);
 }
 const char *mcpgw_link_name(const mcpgw_link *link) {

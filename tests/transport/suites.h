@@ -3,4 +3,8 @@
 #define TEST_TRANSPORT_SUITES_H
 #include <check.h>
 Suite *transport_http_suite(void);
+Suite *transport_stdio_suite(void);
+Suite *transport_stdio_life_suite(void);
+Suite *transport_memory_suite(void);
+Suite *transport_peek_suite(void);
 #endif
