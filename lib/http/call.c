@@ -1,7 +1,8 @@
 /* http/call: one exchange on a pooled easy handle: its options, libcurl's callbacks, and the exact
  * account of what of the request was let out. Handles are reused without a reset; only what differs from
- * the last use is set. Must never let a request body out twice: the read callback hands it out once, the
- * seek callback refuses, and the pre-request hook stops any repetition after the first byte. */
+ * the last use is set. Must never let a request body out twice, which libcurl does of its own accord when a
+ * reused connection dies without a reply: the pre-request hook stops the repetition, and where the body is
+ * read in pieces, a seek callback that refuses does too. */
 #include "http/client_priv.h"
 
 #include <pthread.h>
@@ -33,7 +34,11 @@ static int on_prereq(void *arg, char *ip, char *local_ip, int port, int local_po
   }
   if (!call->connected) (void)mg_http_client_deadline(call, call->end_ms);
   call->connected = 1;
-  return CURL_PREREQFUNC_OK;
+  if (call->whole) { /* it is written right after this returns */
+    call->sent = mg_blob_len(call->body);
+    if (call->ev.sent) call->ev.sent(call->arg);
+  }
+  return call->dead ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 static size_t on_read(char *to, size_t size, size_t n, void *arg) {
@@ -71,13 +76,14 @@ static void head_keep(struct mg_http_call *call, int which, struct mg_slice valu
 }
 
 static void head_line(struct mg_http_call *call, struct mg_slice line) {
-  static const char *const names[HEAD_N] = {"content-type", "mcp-session-id", "www-authenticate", "retry-after",
-                                            "location"};
+  static const char *const names[HEAD_N] = {"content-type", "mcp-session-id", "www-authenticate",
+                                            "retry-after", "location"};
   struct mg_slice name;
   if (!memchr(line.ptr, ':', line.len)) return;
   (void)mg_slice_cut(&line, ':', &name);
   line = mg_slice_trim(line);
-  if (mg_slice_ieqz(name, "content-encoding") && line.len && !mg_slice_ieqz(line, "identity")) call->coded = 1;
+  if (mg_slice_ieqz(name, "content-encoding") && line.len && !mg_slice_ieqz(line, "identity"))
+    call->coded = 1;
   for (int i = 0; i < HEAD_N; i++) {
     if (!mg_slice_ieqz(name, names[i])) continue;
     if (i == HEAD_SESSION) call->n_session++;
@@ -95,7 +101,8 @@ static int head_end(struct mg_http_call *call) {
   int rc;
   if (call->status < 200) return MCPGW_OK; /* 100, 103: the real one follows */
   if (mg_buf_rc(&call->head) != MCPGW_OK) return abort_call(call, mg_buf_rc(&call->head), "out of memory");
-  if (call->coded) return abort_call(call, MCPGW_E_PARSE, "reply has a content-encoding that was not asked for");
+  if (call->coded)
+    return abort_call(call, MCPGW_E_PARSE, "reply has a content-encoding that was not asked for");
   if (type.len) (void)mg_slice_cut(&type, ';', &plain);
   r.content_type = mg_slice_trim(plain);
   r.session_id = head_get(call, HEAD_SESSION);
@@ -118,12 +125,9 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg) {
   }
   if (call->head_done) return line.len; /* trailers */
   while (line.len && (line.ptr[line.len - 1] == '\n' || line.ptr[line.len - 1] == '\r')) line.len--;
-  if (line.len >= 5 && !memcmp(line.ptr, "HTTP/", 5))
-    head_begin(call, line);
-  else if (line.len)
-    head_line(call, line);
-  else if (head_end(call) != MCPGW_OK || call->dead)
-    return 0;
+  if (line.len >= 5 && !memcmp(line.ptr, "HTTP/", 5)) head_begin(call, line);
+  else if (line.len) head_line(call, line);
+  else if (head_end(call) != MCPGW_OK || call->dead) return 0;
   return size * n;
 }
 
@@ -273,7 +277,8 @@ static void line_add(struct mg_http_call *call, size_t i, const char *line) {
     (void)mg_buf_addz(&call->text, line);
   }
   (void)mg_buf_addc(&call->text, '\0');
-  if (mg_buf_rc(&call->text) == MCPGW_OK) call->lines[i].data = (char *)(uintptr_t)at; /* a place; see lines_set */
+  if (mg_buf_rc(&call->text) == MCPGW_OK)
+    call->lines[i].data = (char *)(uintptr_t)at; /* a place; see lines_set */
 }
 
 /* What libcurl would add of its own accord and we do not want. */
@@ -324,11 +329,14 @@ static int method_set(struct mg_http_call *call, const char *name) {
                : !strcmp(name, "GET")    ? METHOD_GET
                : !strcmp(name, "DELETE") ? METHOD_DELETE
                                          : METHOD_NONE;
+  size_t n = call->body ? mg_blob_len(call->body) : 0;
   CURLcode rc = CURLE_OK;
   if (method == METHOD_NONE || (method != METHOD_POST && call->body)) return MCPGW_E_INVALID;
-  if (method == METHOD_POST)
-    rc |= curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                           (curl_off_t)(call->body ? mg_blob_len(call->body) : 0));
+  call->whole = n && n <= HTTP_INLINE_BODY;
+  if (method == METHOD_POST) {
+    rc |= curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, call->whole ? mg_blob_data(call->body) : NULL);
+    rc |= curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)n);
+  }
   if (method == call->method) return rc == CURLE_OK ? MCPGW_OK : MCPGW_E_NOMEM;
   call->method = METHOD_NONE;
   rc |= curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method == METHOD_DELETE ? "DELETE" : NULL);
@@ -372,19 +380,25 @@ static int delivered(const struct mg_http_call *call) {
 
 static int code_of(const struct mg_http_call *call, CURLcode rc) {
   switch (rc) {
-  case CURLE_OPERATION_TIMEDOUT: return MCPGW_E_TIMEOUT;
-  case CURLE_OUT_OF_MEMORY: return MCPGW_E_NOMEM;
-  case CURLE_URL_MALFORMAT: return MCPGW_E_INVALID;
+  case CURLE_OPERATION_TIMEDOUT:
+    return MCPGW_E_TIMEOUT;
+  case CURLE_OUT_OF_MEMORY:
+    return MCPGW_E_NOMEM;
+  case CURLE_URL_MALFORMAT:
+    return MCPGW_E_INVALID;
   case CURLE_UNSUPPORTED_PROTOCOL: /* also: a reply that is no HTTP */
   case CURLE_WEIRD_SERVER_REPLY:
   case CURLE_HTTP2:
-  case CURLE_BAD_CONTENT_ENCODING: return call->connected ? MCPGW_E_PARSE : MCPGW_E_INVALID;
+  case CURLE_BAD_CONTENT_ENCODING:
+    return call->connected ? MCPGW_E_PARSE : MCPGW_E_INVALID;
   case CURLE_SEND_FAIL_REWIND:
   case CURLE_GOT_NOTHING:
   case CURLE_SEND_ERROR:
   case CURLE_RECV_ERROR:
-  case CURLE_PARTIAL_FILE: return call->connected ? MCPGW_E_CLOSED : MCPGW_E_IO;
-  default: return MCPGW_E_IO;
+  case CURLE_PARTIAL_FILE:
+    return call->connected ? MCPGW_E_CLOSED : MCPGW_E_IO;
+  default:
+    return MCPGW_E_IO;
   }
 }
 
@@ -398,10 +412,8 @@ static void fault_fill(const struct mg_http_call *call, CURLcode rc, struct mg_h
   const char *text = call->curl_text[0] ? call->curl_text : curl_easy_strerror(rc);
   f->delivered = delivered(call);
   f->rc = call->abort_rc != MCPGW_OK ? call->abort_rc : code_of(call, rc);
-  if (call->abort_rc != MCPGW_OK)
-    text = mg_err_text(&call->abort_text);
-  else if (rc == CURLE_SEND_FAIL_REWIND)
-    text = "connection closed before a reply came; not sent again";
+  if (call->abort_rc != MCPGW_OK) text = mg_err_text(&call->abort_text);
+  else if (rc == CURLE_SEND_FAIL_REWIND) text = "connection closed before a reply came; not sent again";
   (void)snprintf(f->text, sizeof f->text, "%s", text);
   text_clean(f->text);
 }
@@ -427,10 +439,10 @@ void mg_http_call_end(struct mg_http_call *call, CURLcode rc) {
 
 void mg_http_call_late(struct mg_http_call *call) {
   struct mg_http_fault f = {.rc = MCPGW_E_TIMEOUT, .delivered = delivered(call)};
-  if (call->connected)
-    (void)snprintf(f.text, sizeof f.text, "no complete reply in time");
+  if (call->connected) (void)snprintf(f.text, sizeof f.text, "no complete reply in time");
   else
-    (void)snprintf(f.text, sizeof f.text, "no connection within %llu ms", (unsigned long long)call->connect_ms);
+    (void)snprintf(f.text, sizeof f.text, "no connection within %llu ms",
+                   (unsigned long long)call->connect_ms);
   call_finish(call, &f);
 }
 
@@ -498,10 +510,8 @@ int mg_http_call_start(struct mg_http_client *c, const struct mg_http_call_opts 
   call->ev = *ev;
   call->arg = arg;
   if ((rc = call_set(call, o)) != MCPGW_OK) goto out;
-  if (c->depth)
-    mg_http_client_later(call);
-  else if ((rc = call_add(call)) != MCPGW_OK)
-    goto out;
+  if (c->depth) mg_http_client_later(call);
+  else if ((rc = call_add(call)) != MCPGW_OK) goto out;
   *out = call;
 out:
   if (rc != MCPGW_OK) call_recycle(call);
@@ -517,17 +527,16 @@ static void recycle_quietly(struct mg_http_call *call) {
   pthread_sigmask(SIG_BLOCK, &pipe, &old);
   call_recycle(call);
   if (!sigismember(&old, SIGPIPE))
-    while (sigtimedwait(&pipe, NULL, &none) > 0) {}
+    while (sigtimedwait(&pipe, NULL, &none) > 0) {
+    }
   pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 void mg_http_call_cancel(struct mg_http_call *call) {
   if (!call || call->dead) return;
   call->dead = 1;
-  if (call->client->depth)
-    mg_http_client_later(call);
-  else
-    recycle_quietly(call);
+  if (call->client->depth) mg_http_client_later(call);
+  else recycle_quietly(call);
 }
 
 void mg_http_call_resume(struct mg_http_call *call) {

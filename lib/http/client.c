@@ -22,6 +22,9 @@ struct http_socket {
   int owned; /* opened by us; else libcurl's own (the resolver's), which it closes without telling */
 };
 
+enum { SETTLE_ROUNDS = 8 };
+static void clock_at(struct mg_http_client *c, uint64_t at_ms);
+
 /* ---- turning the crank -------------------------------------------------------------------------- */
 static void reap(struct http_multi *m) {
   CURLMsg *msg;
@@ -35,24 +38,36 @@ static void reap(struct http_multi *m) {
   }
 }
 
+static void turn(struct http_multi *m, curl_socket_t fd, int mask) {
+  int running;
+  m->due = 0;
+  m->client->depth++;
+  curl_multi_socket_action(m->handle, fd, mask, &running);
+  m->client->depth--;
+}
+
+/* What was started meanwhile is set going at once instead of after another round through the loop; the
+ * timer is armed all the same and takes over when there is no end to it. */
 static void settle(struct mg_http_client *c) {
   struct mg_list *n;
   if (c->depth) return;
-  reap(&c->multi[0]);
-  reap(&c->multi[1]);
-  while ((n = mg_list_first(&c->todo))) {
-    mg_list_del(n);
-    mg_http_call_work(MG_CONTAINER(n, struct mg_http_call, todo));
+  for (int round = 0; round < SETTLE_ROUNDS; round++) {
+    reap(&c->multi[0]);
+    reap(&c->multi[1]);
+    while ((n = mg_list_first(&c->todo))) {
+      mg_list_del(n);
+      mg_http_call_work(MG_CONTAINER(n, struct mg_http_call, todo));
+    }
+    if (!c->multi[0].due && !c->multi[1].due) return;
+    for (int i = 0; i < 2; i++)
+      if (c->multi[i].due) turn(&c->multi[i], CURL_SOCKET_TIMEOUT, 0);
   }
+  clock_at(c, 0); /* look for what the last round finished */
 }
 
 static void drive(struct http_multi *m, curl_socket_t fd, int mask) {
-  struct mg_http_client *c = m->client;
-  int running;
-  c->depth++;
-  curl_multi_socket_action(m->handle, fd, mask, &running);
-  c->depth--;
-  settle(c);
+  turn(m, fd, mask);
+  settle(m->client);
 }
 
 /* ---- sockets ------------------------------------------------------------------------------------ */
@@ -128,6 +143,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userp, void *
 static int on_timeout_change(CURLM *handle, long ms, void *userp) {
   struct http_multi *m = userp;
   (void)handle;
+  m->due = ms == 0;
   mg_timer_set(m->timer, ms < 0 ? UINT64_MAX : (uint64_t)ms);
   return 0;
 }
@@ -160,10 +176,8 @@ static void clock_due(void *arg) {
 int mg_http_client_deadline(struct mg_http_call *call, uint64_t at_ms) {
   struct mg_http_client *c = call->client;
   int rc = MCPGW_OK;
-  if (!at_ms)
-    mg_heap_del(&c->deadlines, &call->deadline);
-  else if ((rc = mg_heap_set(&c->deadlines, &call->deadline, at_ms)) == MCPGW_OK)
-    clock_at(c, at_ms);
+  if (!at_ms) mg_heap_del(&c->deadlines, &call->deadline);
+  else if ((rc = mg_heap_set(&c->deadlines, &call->deadline, at_ms)) == MCPGW_OK) clock_at(c, at_ms);
   return rc;
 }
 
@@ -244,7 +258,8 @@ static void multis_free(struct mg_http_client *c) {
     if (c->multi[i].timer) mg_timer_free(c->multi[i].timer);
   }
   if (!sigismember(&pending, SIGPIPE))
-    while (sigtimedwait(&pipe, NULL, &none) > 0) {}
+    while (sigtimedwait(&pipe, NULL, &none) > 0) {
+    }
   pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 

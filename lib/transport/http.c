@@ -9,11 +9,10 @@
 /* ---- header lines ------------------------------------------------------------------------------- */
 /* The protocol's own, and those that frame the message: a config may not speak for them. */
 static int is_reserved(struct mg_slice name) {
-  static const char *const names[] = {"accept",         "accept-encoding", "connection",        "content-length",
-                                      "content-type",   "expect",          "last-event-id",     "mcp-method",
-                                      "mcp-name",       "mcp-session-id",  "mcp-protocol-version", "te",
-                                      "trailer",        "transfer-encoding", "upgrade",         "keep-alive",
-                                      "proxy-connection"};
+  static const char *const names[] = {
+      "accept",        "accept-encoding",   "connection", "content-length", "content-type",         "expect",
+      "last-event-id", "mcp-method",        "mcp-name",   "mcp-session-id", "mcp-protocol-version", "te",
+      "trailer",       "transfer-encoding", "upgrade",    "keep-alive",     "proxy-connection"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (mg_slice_ieqz(name, names[i])) return 1;
   return name.len >= 10 && !strncasecmp(name.ptr, "mcp-param-", 10);
@@ -30,10 +29,8 @@ void mg_http_lines_begin(struct mg_http_transport *t) {
 
 static void line_end(struct mg_http_transport *t, size_t at) {
   (void)mg_buf_addc(&t->text, '\0');
-  if (t->n_lines == LINES_MAX)
-    t->text.rc = t->text.rc != MCPGW_OK ? t->text.rc : MCPGW_E_LIMIT;
-  else
-    t->at[t->n_lines++] = at;
+  if (t->n_lines == LINES_MAX) t->text.rc = t->text.rc != MCPGW_OK ? t->text.rc : MCPGW_E_LIMIT;
+  else t->at[t->n_lines++] = at;
 }
 
 void mg_http_line(struct mg_http_transport *t, const char *name, const char *value) {
@@ -94,7 +91,8 @@ static int headers_copy(struct mg_http_transport *t, const char *const *headers)
 int mg_transport_http_new(const struct mg_http_transport_config *config, void **transport) {
   struct mg_http_transport *t;
   int rc = MCPGW_E_NOMEM;
-  if (strncasecmp(config->url, "http://", 7) && strncasecmp(config->url, "https://", 8)) return MCPGW_E_CONFIG;
+  if (strncasecmp(config->url, "http://", 7) && strncasecmp(config->url, "https://", 8))
+    return MCPGW_E_CONFIG;
   if (!(t = mg_calloc(1, sizeof *t))) return MCPGW_E_NOMEM;
   t->client = config->client;
   t->budget = config->budget;
@@ -191,8 +189,12 @@ void mg_http_exchange_leave(struct http_exchange *x) {
 }
 
 void mg_http_fail(struct http_exchange *x, int code, uint32_t delivered, const char *text) {
-  mcpgw_failure why = {.struct_size = sizeof why, .code = code, .delivered = delivered,
-                       .http_status = (uint32_t)x->status, .retry_after_ms = x->retry_after_ms, .text = text};
+  mcpgw_failure why = {.struct_size = sizeof why,
+                       .code = code,
+                       .delivered = delivered,
+                       .http_status = (uint32_t)x->status,
+                       .retry_after_ms = x->retry_after_ms,
+                       .text = text};
   mcpgw_link *link = x->l->link;
   uint64_t call = x->call;
   int tell = x->kind == MCPGW_SEND_REQUEST && !x->gone && !x->draining && !x->l->closed;
@@ -202,24 +204,32 @@ void mg_http_fail(struct http_exchange *x, int code, uint32_t delivered, const c
 
 /* Only the request that was told 404 was certainly not carried out; of the others nothing is known. */
 void mg_http_session_gone(struct http_link *l, struct http_exchange *x) {
-  mcpgw_failure why = {.struct_size = sizeof why, .code = MCPGW_E_NOT_FOUND, .delivered = MCPGW_DELIVERED_NO,
-                       .http_status = 404, .text = "upstream session is gone"};
+  mcpgw_failure why = {.struct_size = sizeof why,
+                       .code = MCPGW_E_NOT_FOUND,
+                       .delivered = MCPGW_DELIVERED_NO,
+                       .http_status = 404,
+                       .text = "upstream session is gone"};
   struct mg_list *n;
   if (l->ended || l->closed) return;
   l->ended = 1;
   l->refs++;
   mg_http_exchange_drop(x);
   while (!l->closed && (n = mg_list_first(&l->exchanges)))
-    mg_http_fail(MG_CONTAINER(n, struct http_exchange, node), MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, why.text);
+    mg_http_fail(MG_CONTAINER(n, struct http_exchange, node), MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN,
+                 why.text);
   if (!l->closed) mcpgw_link_closed(l->link, &why);
   link_unref(l);
 }
 
 int mg_http_start(struct http_exchange *x, const char *method, mcpgw_bytes *body) {
   struct mg_http_transport *t = x->l->t;
-  struct mg_http_call_opts o = {.method = method, .url = t->url, .headers = t->line, .body = body,
+  struct mg_http_call_opts o = {.method = method,
+                                .url = t->url,
+                                .headers = t->line,
+                                .body = body,
                                 .connect_ms = x->connect_ms ? x->connect_ms : t->connect_ms,
-                                .stream = x->lasting, .insecure_tls = t->insecure_tls};
+                                .stream = x->lasting,
+                                .insecure_tls = t->insecure_tls};
   x->mode = MODE_NONE;
   x->status = 0;
   x->skipped = 0;
@@ -249,8 +259,12 @@ static void say_farewell(struct http_link *l) {
   struct mg_http_transport *t = l->t;
   mcpgw_header own = {"Authorization", l->authorization.ptr};
   struct farewell *f = mg_calloc(1, sizeof *f);
-  struct mg_http_call_opts o = {.method = "DELETE", .url = t->url, .headers = t->line, .connect_ms = FAREWELL_MS,
-                                .total_ms = FAREWELL_MS, .insecure_tls = t->insecure_tls};
+  struct mg_http_call_opts o = {.method = "DELETE",
+                                .url = t->url,
+                                .headers = t->line,
+                                .connect_ms = FAREWELL_MS,
+                                .total_ms = FAREWELL_MS,
+                                .insecure_tls = t->insecure_tls};
   int rc = MCPGW_E_NOMEM;
   if (!f) return;
   mg_http_lines_begin(t);
@@ -260,10 +274,8 @@ static void say_farewell(struct http_link *l) {
   rc = mg_http_lines_end(t, &own, l->authorization.len ? 1 : 0);
   if (rc == MCPGW_OK) rc = mg_http_call_start(t->client, &o, &events, f, &f->http);
   mg_http_lines_wipe(t);
-  if (rc == MCPGW_OK)
-    mg_list_add(&t->farewells, &f->node);
-  else
-    mg_free(f);
+  if (rc == MCPGW_OK) mg_list_add(&t->farewells, &f->node);
+  else mg_free(f);
 }
 
 static void drop_all(struct mg_list *head) {

@@ -9,12 +9,12 @@
 
 struct mg_http_transport_config {
   struct mg_http_client *client; /* BORROWED; outlives the transport */
-  struct mg_budget *budget;      /* limits.memory_bytes, charged for streamed messages; may be NULL; BORROWED */
-  const char *url;               /* COPIED */
-  const char *const *headers;    /* "Name: value" from the config, NULL-terminated or NULL; COPIED. What the
-                                    protocol sets itself is left out; a message's own header wins. */
-  uint64_t connect_ms;           /* used when a message names none; 0 = the client's default */
-  int insecure_tls;              /* only for tests */
+  struct mg_budget *budget;   /* limits.memory_bytes, charged for streamed messages; may be NULL; BORROWED */
+  const char *url;            /* COPIED */
+  const char *const *headers; /* "Name: value" from the config, NULL-terminated or NULL; COPIED. What the
+                                 protocol sets itself is left out; a message's own header wins. */
+  uint64_t connect_ms;        /* used when a message names none; 0 = the client's default */
+  int insecure_tls;           /* only for tests */
 };
 /* MCPGW_E_CONFIG: the url is neither http nor https, or a header line is malformed. */
 int mg_transport_http_new(const struct mg_http_transport_config *config, void **transport);

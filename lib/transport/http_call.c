@@ -69,7 +69,8 @@ out:
 
 /* ---- the head of a reply ------------------------------------------------------------------------ */
 static unsigned two_digits(const char *p) {
-  return p[0] < '0' || p[0] > '9' || p[1] < '0' || p[1] > '9' ? 255 : (unsigned)((p[0] - '0') * 10 + p[1] - '0');
+  return p[0] < '0' || p[0] > '9' || p[1] < '0' || p[1] > '9' ? 255
+                                                              : (unsigned)((p[0] - '0') * 10 + p[1] - '0');
 }
 
 /* "Wed, 21 Oct 2026 07:28:00 GMT" as seconds since 1970; 0 when it is none. */
@@ -82,7 +83,8 @@ static uint64_t http_date(struct mg_slice s) {
   day = two_digits(s.ptr + 5), h = two_digits(s.ptr + 17);
   min = two_digits(s.ptr + 20), sec = two_digits(s.ptr + 23);
   year = two_digits(s.ptr + 14);
-  if (m == 12 || memcmp(s.ptr + 12, "20", 2) || day < 1 || day > 31 || year > 99 || h > 23 || min > 59 || sec > 60)
+  if (m == 12 || memcmp(s.ptr + 12, "20", 2) || day < 1 || day > 31 || year > 99 || h > 23 || min > 59 ||
+      sec > 60)
     return 0;
   leaps = 7 + (year + 3) / 4 + (year % 4 == 0 && m > 1); /* leap days since 1970; 2000 was a leap year */
   return ((uint64_t)(30 + year) * 365 + leaps + before[m] + day - 1) * 86400 + h * 3600u + min * 60u + sec;
@@ -134,13 +136,15 @@ static int request_head(struct http_exchange *x, const struct mg_http_response *
     if (rc != MCPGW_OK) return rc;
   }
   if (x->status == 202 || x->status == 204)
-    return refuse(x, MCPGW_E_PARSE, MCPGW_DELIVERED_YES, "upstream accepted the request without answering it");
+    return refuse(x, MCPGW_E_PARSE, MCPGW_DELIVERED_YES,
+                  "upstream accepted the request without answering it");
   if (is_json(r->content_type)) {
     x->mode = MODE_BODY;
     return MCPGW_OK;
   }
   if (!mg_slice_ieqz(r->content_type, "text/event-stream"))
-    return refuse(x, MCPGW_E_PARSE, MCPGW_DELIVERED_YES, "upstream answered with neither json nor an event stream");
+    return refuse(x, MCPGW_E_PARSE, MCPGW_DELIVERED_YES,
+                  "upstream answered with neither json nor an event stream");
   if (mg_http_events_begin(x) == MCPGW_OK) return MCPGW_OK;
   return refuse(x, MCPGW_E_NOMEM, MCPGW_DELIVERED_YES, "out of memory");
 }
@@ -193,12 +197,10 @@ static int body_add(struct http_exchange *x, const void *data, size_t len) {
 /* Reading a little of what nobody wants keeps the connection; much of it is not worth that. */
 static int body_skip(struct http_exchange *x, size_t len) {
   if ((x->skipped += len) <= SKIP_MAX) return MCPGW_OK;
-  if (x->kind == MCPGW_SEND_REQUEST && !x->draining && !x->resumed)
-    fail_by_status(x);
+  if (x->kind == MCPGW_SEND_REQUEST && !x->draining && !x->resumed) fail_by_status(x);
   else if (x->kind == MCPGW_SEND_REQUEST && !x->draining)
     return MCPGW_E_LIMIT; /* done follows and decides on another attempt */
-  else
-    mg_http_exchange_drop(x);
+  else mg_http_exchange_drop(x);
   return MCPGW_E_LIMIT;
 }
 
@@ -206,12 +208,9 @@ static int body(void *arg, const void *data, size_t len) {
   struct http_exchange *x = arg;
   int rc = MCPGW_OK;
   x->busy++;
-  if (x->draining || x->mode == MODE_SKIP)
-    rc = body_skip(x, len);
-  else if (x->mode == MODE_BODY)
-    rc = body_add(x, data, len);
-  else if (x->mode == MODE_EVENTS)
-    rc = mg_http_events_feed(x, data, len);
+  if (x->draining || x->mode == MODE_SKIP) rc = body_skip(x, len);
+  else if (x->mode == MODE_BODY) rc = body_add(x, data, len);
+  else if (x->mode == MODE_EVENTS) rc = mg_http_events_feed(x, data, len);
   mg_http_exchange_leave(x);
   return rc;
 }
@@ -240,20 +239,19 @@ static void request_done(struct http_exchange *x, const struct mg_http_fault *fa
   int ok = x->status >= 200 && x->status <= 299;
   struct mg_slice text = blank_trim(x->body);
   if (!x->status) {
-    mg_http_fail(x, fault ? fault->rc : MCPGW_E_PARSE, fault ? (uint32_t)fault->delivered : MCPGW_DELIVERED_UNKNOWN,
+    mg_http_fail(x, fault ? fault->rc : MCPGW_E_PARSE,
+                 fault ? (uint32_t)fault->delivered : MCPGW_DELIVERED_UNKNOWN,
                  fault ? fault->text : "upstream sent no status");
     return;
   }
-  if (x->mode == MODE_EVENTS)
-    mg_http_stream_ended(x);
-  else if (!ok && (fault || x->mode != MODE_BODY || !text.len || text.ptr[0] != '{' || text.ptr[text.len - 1] != '}'))
+  if (x->mode == MODE_EVENTS) mg_http_stream_ended(x);
+  else if (!ok && (fault || x->mode != MODE_BODY || !text.len || text.ptr[0] != '{' ||
+                   text.ptr[text.len - 1] != '}'))
     fail_by_status(x);
-  else if (fault)
-    mg_http_fail(x, fault->rc, MCPGW_DELIVERED_UNKNOWN, fault->text);
+  else if (fault) mg_http_fail(x, fault->rc, MCPGW_DELIVERED_UNKNOWN, fault->text);
   else if (!text.len)
     mg_http_fail(x, MCPGW_E_PARSE, MCPGW_DELIVERED_YES, "upstream answered with an empty body");
-  else
-    deliver_body(x);
+  else deliver_body(x);
 }
 
 /* Notifications and responses: nobody waits, but an operator wants to know. */
@@ -268,16 +266,11 @@ static void done(void *arg, const struct mg_http_fault *fault) {
   struct http_exchange *x = arg;
   x->busy++;
   x->http = NULL;
-  if (x->draining)
-    mg_http_exchange_drop(x);
-  else if (x->kind == KIND_LISTEN)
-    mg_http_listen_done(x, fault);
-  else if (x->kind != MCPGW_SEND_REQUEST)
-    oneway_done(x, fault);
-  else if (x->resumed)
-    mg_http_resume_done(x, fault);
-  else
-    request_done(x, fault);
+  if (x->draining) mg_http_exchange_drop(x);
+  else if (x->kind == KIND_LISTEN) mg_http_listen_done(x, fault);
+  else if (x->kind != MCPGW_SEND_REQUEST) oneway_done(x, fault);
+  else if (x->resumed) mg_http_resume_done(x, fault);
+  else request_done(x, fault);
   mg_http_exchange_leave(x);
 }
 
@@ -288,7 +281,8 @@ static void sent(void *arg) {
   mg_http_exchange_leave(x);
 }
 
-const struct mg_http_call_events mg_http_exchange_events = {.sent = sent, .head = head, .body = body, .done = done};
+const struct mg_http_call_events mg_http_exchange_events = {
+    .sent = sent, .head = head, .body = body, .done = done};
 
 /* ---- cancelling --------------------------------------------------------------------------------- */
 static void drain_due(void *arg) {
@@ -309,7 +303,8 @@ static void drain_due(void *arg) {
 static int drain(struct http_exchange *x) {
   struct http_link *l = x->l;
   if (l->n_draining == DRAIN_MAX) return MCPGW_E_LIMIT;
-  if (!l->drain_timer && mcpgw_timer_new(l->link, drain_due, l, &l->drain_timer) != MCPGW_OK) return MCPGW_E_NOMEM;
+  if (!l->drain_timer && mcpgw_timer_new(l->link, drain_due, l, &l->drain_timer) != MCPGW_OK)
+    return MCPGW_E_NOMEM;
   if (mg_list_empty(&l->draining)) mcpgw_timer_set(l->drain_timer, DRAIN_MS);
   x->draining = 1;
   x->drain_until_ms = mg_now_ms() + DRAIN_MS;

@@ -10,18 +10,19 @@
 
 enum {
   LINK_CALLS_MAX = 65536,
-  LINES_MAX = 192,          /* header lines of one request */
-  SESSION_MAX = 1024,       /* bytes of Mcp-Session-Id and of an event id */
-  SKIP_MAX = 64 * 1024,     /* bytes of an unwanted body we read to keep its connection */
-  DRAIN_MS = 100,           /* how long an answered stream may take to end by itself */
-  DRAIN_MAX = 1024,         /* such streams at once */
+  LINES_MAX = 192,      /* header lines of one request */
+  SESSION_MAX = 1024,   /* bytes of Mcp-Session-Id and of an event id */
+  SKIP_MAX = 64 * 1024, /* bytes of an unwanted body we read to keep its connection */
+  DRAIN_MS = 100,       /* how long an answered stream may take to end by itself */
+  DRAIN_MAX = 1024,     /* such streams at once */
   FAREWELL_MS = 5000,
-  RESUME_MS = 1000,         /* when the server names no retry */
+  RESUME_MS = 1000, /* when the server names no retry */
   RESUME_MAX_MS = 30000,
-  RESUME_ATTEMPTS = 100,    /* in a row without a message */
-  RETRY_MAX_MS = 3600000,   /* of a server's retry */
-  LISTEN_AGAIN_MS = 100,    /* a listening stream is not reopened sooner, whatever the retry */
-  LISTEN_MIN_MS = 1000, LISTEN_MAX_MS = 30000
+  RESUME_ATTEMPTS = 100,  /* in a row without a message */
+  RETRY_MAX_MS = 3600000, /* of a server's retry */
+  LISTEN_AGAIN_MS = 100,  /* a listening stream is not reopened sooner, whatever the retry */
+  LISTEN_MIN_MS = 1000,
+  LISTEN_MAX_MS = 30000
 };
 
 struct mg_http_transport {
@@ -49,7 +50,7 @@ struct http_link {
   size_t n_draining;
   mcpgw_timer *drain_timer;
   char session[SESSION_MAX + 1];
-  char revision[32];          /* of the last legacy message: streams and DELETE speak it too */
+  char revision[32];           /* of the last legacy message: streams and DELETE speak it too */
   struct mg_buf authorization; /* of the last message, for the same; wiped */
   struct http_exchange *listener;
   int no_listener; /* the server said 405 */
@@ -88,14 +89,16 @@ struct http_exchange {
 /* http.c */
 void mg_http_lines_begin(struct mg_http_transport *t);
 void mg_http_line(struct mg_http_transport *t, const char *name, const char *value);
-int mg_http_lines_end(struct mg_http_transport *t, const mcpgw_header *own, size_t n_own); /* adds the config's */
+int mg_http_lines_end(struct mg_http_transport *t, const mcpgw_header *own,
+                      size_t n_own); /* adds the config's */
 void mg_http_lines_wipe(struct mg_http_transport *t);
 struct http_exchange *mg_http_exchange_new(struct http_link *l, int kind);
 void mg_http_exchange_drop(struct http_exchange *x); /* no event after it; frees when it may */
 void mg_http_exchange_leave(struct http_exchange *x);
 void mg_http_fail(struct http_exchange *x, int code, uint32_t delivered, const char *text);
 void mg_http_session_gone(struct http_link *l, struct http_exchange *x);
-int mg_http_start(struct http_exchange *x, const char *method, mcpgw_bytes *body); /* with the lines put together */
+int mg_http_start(struct http_exchange *x, const char *method,
+                  mcpgw_bytes *body); /* with the lines put together */
 
 /* http_call.c */
 extern const struct mg_http_call_events mg_http_exchange_events;

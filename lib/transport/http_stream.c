@@ -91,7 +91,8 @@ static void resume_due(void *arg) {
   int rc;
   x->busy++;
   x->resumed = 1;
-  if ((rc = get(x)) != MCPGW_OK) mg_http_fail(x, rc, MCPGW_DELIVERED_UNKNOWN, "upstream stream could not be resumed");
+  if ((rc = get(x)) != MCPGW_OK)
+    mg_http_fail(x, rc, MCPGW_DELIVERED_UNKNOWN, "upstream stream could not be resumed");
   mg_http_exchange_leave(x);
 }
 
@@ -101,16 +102,15 @@ static void resume_later(struct http_exchange *x) {
   slow = x->failures ? backoff_ms(x->failures - 1, RESUME_MS, RESUME_MAX_MS) : 0;
   if (slow > ms) ms = slow;
   if (++x->attempts > RESUME_ATTEMPTS)
-    mg_http_fail(x, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, "upstream stream was resumed 100 times without a message");
+    mg_http_fail(x, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN,
+                 "upstream stream was resumed 100 times without a message");
   else if (wait_then(x, resume_due, ms) != MCPGW_OK)
     mg_http_fail(x, MCPGW_E_NOMEM, MCPGW_DELIVERED_UNKNOWN, "out of memory");
 }
 
 void mg_http_stream_ended(struct http_exchange *x) {
-  if (!x->modern && x->last_id[0])
-    resume_later(x);
-  else
-    mg_http_fail(x, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, "stream ended without a response");
+  if (!x->modern && x->last_id[0]) resume_later(x);
+  else mg_http_fail(x, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, "stream ended without a response");
 }
 
 int mg_http_resume_head(struct http_exchange *x, const struct mg_http_response *r) {
@@ -121,7 +121,8 @@ int mg_http_resume_head(struct http_exchange *x, const struct mg_http_response *
     x->mode = MODE_SKIP;
     return MCPGW_OK;
   }
-  mg_http_fail(x, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, "stream ended without a response and cannot be resumed");
+  mg_http_fail(x, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN,
+               "stream ended without a response and cannot be resumed");
   return rc;
 }
 
@@ -151,8 +152,8 @@ int mg_http_listen_head(struct http_exchange *x, const struct mg_http_response *
     return MCPGW_OK;
   }
   x->l->no_listener = 1;
-  mcpgw_link_log(x->l->link, r->status == 405 ? MCPGW_LOG_DEBUG : MCPGW_LOG_WARN, "upstream.no_listen_stream", text,
-                 sizeof text - 1);
+  mcpgw_link_log(x->l->link, r->status == 405 ? MCPGW_LOG_DEBUG : MCPGW_LOG_WARN, "upstream.no_listen_stream",
+                 text, sizeof text - 1);
   mg_http_exchange_drop(x);
   return MCPGW_E_UNSUPPORTED;
 }

@@ -68,15 +68,21 @@ static void on_done(void *arg, const struct mg_http_fault *fault) {
     g->fault = *fault;
   }
   if (g->cancel_in == 'd') mg_http_call_cancel(g->call);
-  if (g->then) ck_assert_int_eq(client_start(the_fix, g->then, "POST", NULL, NULL, "{\"chained\":1}"), MCPGW_OK);
+  if (g->then)
+    ck_assert_int_eq(client_start(the_fix, g->then, "POST", NULL, NULL, "{\"chained\":1}"), MCPGW_OK);
 }
 
 int client_start(struct client_fix *f, struct got *g, const char *method, const char *url,
                  const char *const *headers, const char *body) {
-  static const struct mg_http_call_events ev = {.sent = on_sent, .head = on_head, .body = on_body, .done = on_done};
+  static const struct mg_http_call_events ev = {
+      .sent = on_sent, .head = on_head, .body = on_body, .done = on_done};
   mg_blob *b = body ? mg_blob_copy(NULL, body, strlen(body)) : NULL;
-  struct mg_http_call_opts o = {.method = method, .url = url ? url : f->up->url, .headers = headers, .body = b,
-                                .connect_ms = 2000, .stream = !strcmp(method, "GET")};
+  struct mg_http_call_opts o = {.method = method,
+                                .url = url ? url : f->up->url,
+                                .headers = headers,
+                                .body = b,
+                                .connect_ms = 2000,
+                                .stream = !strcmp(method, "GET")};
   int rc;
   the_fix = f;
   rc = mg_http_call_start(f->client, &o, &ev, g, &g->call);

@@ -15,11 +15,11 @@ struct got {
   size_t len, cap;
   struct mg_http_fault fault;
   int faulty;
-  int head_rc, body_rc;     /* what to answer */
-  int pause_times;          /* answer AGAIN this often */
-  int cancel_in;            /* 'h' head, 'b' body, 's' sent, 'd' done */
-  struct got *then;         /* start this one in done */
-  size_t seen_max;          /* longest piece */
+  int head_rc, body_rc; /* what to answer */
+  int pause_times;      /* answer AGAIN this often */
+  int cancel_in;        /* 'h' head, 'b' body, 's' sent, 'd' done */
+  struct got *then;     /* start this one in done */
+  size_t seen_max;      /* longest piece */
 };
 struct client_fix {
   struct mg_loop *loop;
@@ -30,7 +30,7 @@ void client_fix_up(struct client_fix *f, raw_script script, void *arg);
 void client_fix_down(struct client_fix *f);
 int client_start(struct client_fix *f, struct got *g, const char *method, const char *url,
                  const char *const *headers, const char *body);
-void client_post(struct client_fix *f, struct got *g, const char *body); /* to up; waits for the end */
+void client_post(struct client_fix *f, struct got *g, const char *body);   /* to up; waits for the end */
 void client_wait(struct client_fix *f, const int *flag, int want, int ms); /* fails the test when late */
 void client_turn(struct client_fix *f, int ms);                            /* lets the loop run */
 void got_done(struct got *g);

@@ -40,10 +40,11 @@ START_TEST(post_carries_what_was_given_and_nothing_else) {
   ck_assert_int_eq(g.sents, 1);
   ck_assert_int_eq(g.heads, 1);
   char want[512];
-  snprintf(want, sizeof want,
-           "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nX-A: 1\r\nX-Empty:\r\n"
-           "Content-Length: 7\r\n\r\n",
-           f.up->port);
+  snprintf(
+      want, sizeof want,
+      "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nX-A: 1\r\nX-Empty:\r\n"
+      "Content-Length: 7\r\n\r\n",
+      f.up->port);
   ck_assert_str_eq(last_head, want);
   got_done(&g);
   client_fix_down(&f);
@@ -272,7 +273,8 @@ static void informed(struct raw_conn *c, void *arg) {
   if (!raw_read(c, &r)) return;
   raw_request_done(&r);
   raw_send(c, "HTTP/1.1 103 Early Hints\r\nMcp-Session-Id: no\r\nContent-Type: text/html\r\n\r\n");
-  raw_send(c, "HTTP/1.1 200 OK\r\nMcp-Session-Id: a\r\nMcp-Session-Id: b\r\nTransfer-Encoding: chunked\r\n\r\n");
+  raw_send(c,
+           "HTTP/1.1 200 OK\r\nMcp-Session-Id: a\r\nMcp-Session-Id: b\r\nTransfer-Encoding: chunked\r\n\r\n");
   raw_send(c, "2\r\nab\r\n1\r\nc\r\n0\r\nContent-Type: trailer/x\r\n\r\n");
   raw_read(c, &r);
 }

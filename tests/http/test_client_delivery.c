@@ -16,7 +16,8 @@ static struct client_fix f;
 __attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service,
                                                        const struct addrinfo *hints, struct addrinfo **out) {
   int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) =
-      (int (*)(const char *, const char *, const struct addrinfo *, struct addrinfo **))dlsym(RTLD_NEXT, "getaddrinfo");
+      (int (*)(const char *, const char *, const struct addrinfo *, struct addrinfo **))dlsym(RTLD_NEXT,
+                                                                                              "getaddrinfo");
   if (node && !strcmp(node, "slow.test")) {
     raw_sleep(2000);
     return EAI_NONAME;
@@ -262,7 +263,8 @@ static void huge_headers(struct raw_conn *c, void *arg) {
   memcpy(line, "X-Much: ", 8);
   memcpy(line + 1000, "\r\n", 3);
   raw_send(c, "HTTP/1.1 200 OK\r\n");
-  for (int i = 0; i < 1000 && raw_send(c, line); i++) {}
+  for (int i = 0; i < 1000 && raw_send(c, line); i++) {
+  }
 }
 
 START_TEST(endless_headers_are_cut_off) {

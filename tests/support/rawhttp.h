@@ -8,8 +8,8 @@
 struct raw_server;
 struct raw_conn {
   struct raw_server *server;
-  int fd, nth;       /* 0, 1, …: order of acceptance */
-  char buf[65536];   /* what was read beyond the last request */
+  int fd, nth;     /* 0, 1, …: order of acceptance */
+  char buf[65536]; /* what was read beyond the last request */
   size_t have;
 };
 struct raw_request {
@@ -36,7 +36,8 @@ int raw_has(const struct raw_request *r, const char *line); /* a header line, ex
 int raw_has_name(const struct raw_request *r, const char *name);
 int raw_send(struct raw_conn *c, const char *text);
 int raw_sendf(struct raw_conn *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int raw_reply(struct raw_conn *c, int status, const char *headers, const char *body); /* with Content-Length */
+int raw_reply(struct raw_conn *c, int status, const char *headers,
+              const char *body);    /* with Content-Length */
 void raw_reset(struct raw_conn *c); /* closes with RST */
 void raw_sleep(int ms);
 int raw_peer_closed(struct raw_conn *c, int ms); /* 1: EOF or error came within ms */

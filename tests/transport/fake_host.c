@@ -116,7 +116,8 @@ void mcpgw_link_closed(mcpgw_link *link, const mcpgw_failure *why) {
 }
 
 /* ---- services ----------------------------------------------------------------------------------- */
-int mcpgw_watch_new(mcpgw_link *link, int fd, void (*cb)(void *arg, int events), void *arg, mcpgw_watch **out) {
+int mcpgw_watch_new(mcpgw_link *link, int fd, void (*cb)(void *arg, int events), void *arg,
+                    mcpgw_watch **out) {
   return mg_watch_new(link->loop, fd, cb, arg, (struct mg_watch **)out);
 }
 int mcpgw_watch_set(mcpgw_watch *watch, int events) {

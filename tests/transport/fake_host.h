@@ -27,8 +27,10 @@ struct mcpgw_link {
   int closed;      /* set by the test when it has called close */
   int logs;
   char last_log[256];
-  void (*on_log)(struct mcpgw_link *link, int level, const char *event, const char *text, size_t len); /* or NULL */
-  void (*react)(struct mcpgw_link *link, const struct host_event *ev); /* from inside the event; may be NULL */
+  void (*on_log)(struct mcpgw_link *link, int level, const char *event, const char *text,
+                 size_t len); /* or NULL */
+  void (*react)(struct mcpgw_link *link,
+                const struct host_event *ev); /* from inside the event; may be NULL */
   void *user;
 };
 struct mcpgw_link *fake_host_new(struct mg_loop *loop);

@@ -5,7 +5,8 @@
 void http_cancel_when_answered(struct mcpgw_link *link, const struct host_event *ev) {
   struct http_fix *f = link->user;
   if (ev->kind != HOST_MESSAGE || !ev->call || link->closed) return;
-  if (strstr(ev->text, "\"result\"") || strstr(ev->text, "\"error\"")) mg_transport_http_ops.cancel(f->impl, ev->call);
+  if (strstr(ev->text, "\"result\"") || strstr(ev->text, "\"error\""))
+    mg_transport_http_ops.cancel(f->impl, ev->call);
 }
 
 void http_fix_url(struct http_fix *f, const char *url, const char *const *headers) {
@@ -62,9 +63,10 @@ int http_send(struct http_fix *f, uint64_t call, const char *json) {
 
 int http_hello(struct http_fix *f, uint64_t call) {
   mcpgw_message m = {.kind = MCPGW_SEND_REQUEST, .call = call, .revision = "2025-11-25", .handshake = 1};
-  return http_send_as(f, &m,
-                      "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
-                      "\"2025-11-25\",\"capabilities\":{},\"clientInfo\":{\"name\":\"t\",\"version\":\"1\"}}}");
+  return http_send_as(
+      f, &m,
+      "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
+      "\"2025-11-25\",\"capabilities\":{},\"clientInfo\":{\"name\":\"t\",\"version\":\"1\"}}}");
 }
 
 const struct host_event *http_failure(struct http_fix *f, uint64_t call) {

@@ -23,14 +23,12 @@ static void legacy(struct raw_conn *c, void *arg) {
   (void)arg;
   while (raw_read(c, &r)) {
     note(&r);
-    if (!strncmp(r.head, "DELETE", 6))
-      raw_reply(c, 200, "", "");
+    if (!strncmp(r.head, "DELETE", 6)) raw_reply(c, 200, "", "");
     else if (strstr(r.body, "\"initialize\""))
       raw_reply(c, 200, "Content-Type: application/json\r\nMcp-Session-Id: s-1~!\r\n", "{\"result\":{}}");
     else if (strstr(r.body, "\"id\""))
       raw_reply(c, 200, "Content-Type: application/json\r\n", " {\"result\":{\"n\":0.10}}\n");
-    else
-      raw_reply(c, 202, "", "");
+    else raw_reply(c, 202, "", "");
     raw_request_done(&r);
   }
 }
@@ -67,10 +65,15 @@ START_TEST(the_session_id_travels_from_the_handshake_on) {
 END_TEST
 
 START_TEST(headers_of_message_and_config_meet) {
-  static const char *const config[] = {"X-Team: a",         "authorization: Bearer config", "Accept: text/plain",
-                                       "MCP-SESSION-ID: x", "Mcp-Param-Region: no",         NULL};
+  static const char *const config[] = {
+      "X-Team: a",         "authorization: Bearer config", "Accept: text/plain",
+      "MCP-SESSION-ID: x", "Mcp-Param-Region: no",         NULL};
   static const mcpgw_header own[] = {{"Mcp-Method", "tools/call"}, {"Authorization", "Bearer hop"}};
-  mcpgw_message m = {.kind = MCPGW_SEND_REQUEST, .call = 5, .revision = "2026-07-28", .modern = 1, .headers = own,
+  mcpgw_message m = {.kind = MCPGW_SEND_REQUEST,
+                     .call = 5,
+                     .revision = "2026-07-28",
+                     .modern = 1,
+                     .headers = own,
                      .n_headers = 2};
   memset(&f, 0, sizeof f);
   f.up = raw_server_new(legacy, NULL);
@@ -110,38 +113,42 @@ static void answer_script(struct raw_conn *c, void *arg) {
 }
 #define JSON "Content-Type: application/json\r\n"
 static const struct answer answers[] = {
-    {"HTTP/1.1 200 OK\r\n" JSON "Content-Length: 13\r\n\r\n{\"result\":{}}", HOST_MESSAGE, 0, 0, 200, 0, "{\"result\":{}}"},
+    {"HTTP/1.1 200 OK\r\n" JSON "Content-Length: 13\r\n\r\n{\"result\":{}}", HOST_MESSAGE, 0, 0, 200, 0,
+     "{\"result\":{}}"},
     {"HTTP/1.1 200 OK\r\n" JSON "Content-Length: 3\r\n\r\n[1]", HOST_MESSAGE, 0, 0, 200, 0, "[1]"},
-    {"HTTP/1.1 400 No\r\n" JSON "Content-Length: 12\r\n\r\n{\"error\":{}}", HOST_MESSAGE, 0, 0, 400, 0, "{\"error\":{}}"},
-    {"HTTP/1.1 404 No\r\n" JSON "Content-Length: 12\r\n\r\n{\"error\":{}}", HOST_MESSAGE, 0, 0, 404, 0, "{\"error\":{}}"},
+    {"HTTP/1.1 400 No\r\n" JSON "Content-Length: 12\r\n\r\n{\"error\":{}}", HOST_MESSAGE, 0, 0, 400, 0,
+     "{\"error\":{}}"},
+    {"HTTP/1.1 404 No\r\n" JSON "Content-Length: 12\r\n\r\n{\"error\":{}}", HOST_MESSAGE, 0, 0, 404, 0,
+     "{\"error\":{}}"},
     {"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno", HOST_FAILED, MCPGW_E_IO, MCPGW_DELIVERED_NO, 404, 0,
      "upstream answered http status 404"},
     {"HTTP/1.1 401 No\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\n{}", HOST_FAILED, MCPGW_E_DENIED,
      MCPGW_DELIVERED_NO, 401, 0, "upstream answered http status 401"},
-    {"HTTP/1.1 429 No\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n", HOST_FAILED, MCPGW_E_IO, MCPGW_DELIVERED_NO, 429,
-     3000, NULL},
-    {"HTTP/1.1 503 No\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\nContent-Length: 0\r\n\r\n", HOST_FAILED, MCPGW_E_IO,
-     MCPGW_DELIVERED_UNKNOWN, 503, 0, NULL},
-    {"HTTP/1.1 503 No\r\nRetry-After: Wed, 21 Oct 2099 07:28:00 GMT\r\nContent-Length: 0\r\n\r\n", HOST_FAILED, MCPGW_E_IO,
-     MCPGW_DELIVERED_UNKNOWN, 503, 86400000, NULL},
-    {"HTTP/1.1 307 Go\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n", HOST_FAILED, MCPGW_E_IO,
-     MCPGW_DELIVERED_NO, 307, 0, NULL},
-    {"HTTP/1.1 500 No\r\n" JSON "Content-Length: 100\r\n\r\n{\"er", HOST_FAILED, MCPGW_E_IO, MCPGW_DELIVERED_UNKNOWN, 500, 0,
-     NULL},
+    {"HTTP/1.1 429 No\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n", HOST_FAILED, MCPGW_E_IO,
+     MCPGW_DELIVERED_NO, 429, 3000, NULL},
+    {"HTTP/1.1 503 No\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\nContent-Length: 0\r\n\r\n",
+     HOST_FAILED, MCPGW_E_IO, MCPGW_DELIVERED_UNKNOWN, 503, 0, NULL},
+    {"HTTP/1.1 503 No\r\nRetry-After: Wed, 21 Oct 2099 07:28:00 GMT\r\nContent-Length: 0\r\n\r\n",
+     HOST_FAILED, MCPGW_E_IO, MCPGW_DELIVERED_UNKNOWN, 503, 86400000, NULL},
+    {"HTTP/1.1 307 Go\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n", HOST_FAILED,
+     MCPGW_E_IO, MCPGW_DELIVERED_NO, 307, 0, NULL},
+    {"HTTP/1.1 500 No\r\n" JSON "Content-Length: 100\r\n\r\n{\"er", HOST_FAILED, MCPGW_E_IO,
+     MCPGW_DELIVERED_UNKNOWN, 500, 0, NULL},
     {"HTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n", HOST_FAILED, MCPGW_E_PARSE, MCPGW_DELIVERED_YES, 202, 0,
      "upstream accepted the request without answering it"},
-    {"HTTP/1.1 200 OK\r\n" JSON "Content-Length: 2\r\n\r\n \n", HOST_FAILED, MCPGW_E_PARSE, MCPGW_DELIVERED_YES, 200, 0,
-     "upstream answered with an empty body"},
+    {"HTTP/1.1 200 OK\r\n" JSON "Content-Length: 2\r\n\r\n \n", HOST_FAILED, MCPGW_E_PARSE,
+     MCPGW_DELIVERED_YES, 200, 0, "upstream answered with an empty body"},
     {"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\n{}", HOST_FAILED, MCPGW_E_PARSE,
      MCPGW_DELIVERED_YES, 200, 0, "upstream answered with neither json nor an event stream"},
-    {"HTTP/1.1 200 OK\r\n" JSON "Content-Length: 100\r\n\r\n{\"resu", HOST_FAILED, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN,
-     200, 0, NULL},
+    {"HTTP/1.1 200 OK\r\n" JSON "Content-Length: 100\r\n\r\n{\"resu", HOST_FAILED, MCPGW_E_CLOSED,
+     MCPGW_DELIVERED_UNKNOWN, 200, 0, NULL},
     {"", HOST_FAILED, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, 0, 0, NULL},
-    {"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nid: 1\ndata: \n\n", HOST_STREAMING, 0, 0, 0, 0, NULL},
-    {"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {\"method\":\"x\"}\n\n", HOST_FAILED, MCPGW_E_CLOSED,
-     MCPGW_DELIVERED_UNKNOWN, 200, 0, "stream ended without a response"},
-    {"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: ping\ndata: {}\n\n", HOST_FAILED, MCPGW_E_CLOSED,
-     MCPGW_DELIVERED_UNKNOWN, 200, 0, "stream ended without a response"},
+    {"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nid: 1\ndata: \n\n", HOST_STREAMING, 0, 0, 0,
+     0, NULL},
+    {"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {\"method\":\"x\"}\n\n", HOST_FAILED,
+     MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, 200, 0, "stream ended without a response"},
+    {"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: ping\ndata: {}\n\n", HOST_FAILED,
+     MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, 200, 0, "stream ended without a response"},
 };
 
 START_TEST(each_answer_has_its_meaning) {
@@ -180,7 +187,8 @@ static void bad_session(struct raw_conn *c, void *arg) {
   if (which == 2) raw_reply(c, 200, JSON "Mcp-Session-Id: caf\xc3\xa9\r\n", "{\"result\":{}}");
   if (which == 4) raw_reply(c, 200, JSON "Mcp-Session-Id: \r\n", "{\"result\":{}}");
   if (which == 3)
-    raw_sendf(c, "HTTP/1.1 200 OK\r\n" JSON "Mcp-Session-Id: %s\r\nContent-Length: 13\r\n\r\n{\"result\":{}}", longest);
+    raw_sendf(c, "HTTP/1.1 200 OK\r\n" JSON "Mcp-Session-Id: %s\r\nContent-Length: 13\r\n\r\n{\"result\":{}}",
+              longest);
 }
 
 START_TEST(a_bad_session_id_fails_the_handshake) {
@@ -199,10 +207,8 @@ static void forgets(struct raw_conn *c, void *arg) {
   struct raw_request r;
   while (raw_read(c, &r)) {
     int hang = r.body && strstr(r.body, "hang") != NULL;
-    if (strstr(r.body, "\"initialize\""))
-      raw_reply(c, 200, JSON "Mcp-Session-Id: s\r\n", "{\"result\":{}}");
-    else if (!hang)
-      raw_reply(c, 404, JSON, "{\"error\":{\"code\":-32001}}");
+    if (strstr(r.body, "\"initialize\"")) raw_reply(c, 200, JSON "Mcp-Session-Id: s\r\n", "{\"result\":{}}");
+    else if (!hang) raw_reply(c, 404, JSON, "{\"error\":{\"code\":-32001}}");
     raw_request_done(&r);
     if (hang && raw_peer_closed(c, 3000)) {
       atomic_fetch_add((atomic_int *)arg, 1);
@@ -246,9 +252,10 @@ static void large(struct raw_conn *c, void *arg) {
   piece[1000] = '\0';
   if (!raw_read(c, &r)) return;
   raw_request_done(&r);
-  raw_sendf(c, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n\r\n%s", as_events ? "text/event-stream" : "application/json",
-            as_events ? "data: " : "");
-  for (int i = 0; i < 3000 && raw_send(c, piece); i++) {}
+  raw_sendf(c, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n\r\n%s",
+            as_events ? "text/event-stream" : "application/json", as_events ? "data: " : "");
+  for (int i = 0; i < 3000 && raw_send(c, piece); i++) {
+  }
 }
 
 START_TEST(an_answer_beyond_result_bytes_is_cut_off) {
@@ -332,7 +339,8 @@ static void streams_two(struct raw_conn *c, void *arg) {
   (void)arg;
   if (!raw_read(c, &r)) return;
   raw_request_done(&r);
-  raw_send(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: \n\ndata: {\"a\":1}\n\ndata: {\"b\":1}\n\n");
+  raw_send(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: \n\ndata: {\"a\":1}\n\ndata: "
+              "{\"b\":1}\n\n");
 }
 
 START_TEST(close_from_inside_an_event_is_the_last_word) {

@@ -18,12 +18,12 @@ void http_fix_up(struct http_fix *f, raw_script script, void *arg);
 void http_fix_url(struct http_fix *f, const char *url, const char *const *headers);
 void http_fix_close(struct http_fix *f, uint32_t flags);
 void http_fix_down(struct http_fix *f);
-int http_send(struct http_fix *f, uint64_t call, const char *json);           /* a legacy request */
+int http_send(struct http_fix *f, uint64_t call, const char *json); /* a legacy request */
 int http_send_as(struct http_fix *f, const mcpgw_message *like, const char *json);
-int http_hello(struct http_fix *f, uint64_t call);                            /* initialize */
+int http_hello(struct http_fix *f, uint64_t call); /* initialize */
 /* Cancels a call inside the message that answers it (has "result" or "error"), as the gateway does. */
 void http_cancel_when_answered(struct mcpgw_link *link, const struct host_event *ev);
-const struct host_event *http_failure(struct http_fix *f, uint64_t call);     /* waits for it */
+const struct host_event *http_failure(struct http_fix *f, uint64_t call);        /* waits for it */
 const struct host_event *http_message(struct http_fix *f, uint64_t call, int n); /* waits for the nth */
 void http_tests_stream(Suite *s);
 void http_tests_fixture(Suite *s);

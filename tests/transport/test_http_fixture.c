@@ -46,7 +46,8 @@ static void hello(void) {
   mcpgw_message m = {.kind = MCPGW_SEND_NOTIFICATION, .revision = "2025-11-25"};
   ck_assert_int_eq(http_hello(&f, 1), MCPGW_OK);
   ck_assert(strstr(http_message(&f, 1, 0)->text, "conformance-fixture"));
-  ck_assert_int_eq(http_send_as(&f, &m, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"), MCPGW_OK);
+  ck_assert_int_eq(http_send_as(&f, &m, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"),
+                   MCPGW_OK);
   fake_host_turn(f.host, 50);
   ck_assert_int_eq(f.host->logs, 0);
 }
@@ -56,10 +57,11 @@ START_TEST(a_stream_closed_by_the_server_is_resumed) {
   hello();
   for (uint64_t call = 2; call < 5; call++) {
     char body[256];
-    snprintf(body, sizeof body,
-             "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"test_reconnection\","
-             "\"arguments\":{}}}",
-             (int)call);
+    snprintf(
+        body, sizeof body,
+        "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"test_reconnection\","
+        "\"arguments\":{}}}",
+        (int)call);
     ck_assert_int_eq(http_send(&f, call, body), MCPGW_OK);
     ck_assert(strstr(http_message(&f, call, 0)->text, "Answered after the stream was closed."));
     ck_assert_int_eq(fake_host_count(f.host, HOST_STREAMING, call), 1);
@@ -85,7 +87,11 @@ END_TEST
 
 START_TEST(modern_requests_stand_alone) {
   static const mcpgw_header list[] = {{"Mcp-Method", "tools/list"}};
-  mcpgw_message m = {.kind = MCPGW_SEND_REQUEST, .call = 7, .revision = "2026-07-28", .modern = 1, .headers = list,
+  mcpgw_message m = {.kind = MCPGW_SEND_REQUEST,
+                     .call = 7,
+                     .revision = "2026-07-28",
+                     .modern = 1,
+                     .headers = list,
                      .n_headers = 1};
   const char *body = "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/list\",\"params\":{\"_meta\":{"
                      "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","

@@ -34,7 +34,8 @@ START_TEST(messages_come_one_by_one_and_the_connection_is_kept) {
   for (uint64_t call = 1; call <= 5; call++) {
     ck_assert_int_eq(http_send(&f, call, "{\"id\":1}"), MCPGW_OK);
     http_message(&f, call, 1);
-    ck_assert_str_eq(fake_host_event(f.host, HOST_MESSAGE, call, 0)->text, "{\"method\":\"notifications/progress\"}");
+    ck_assert_str_eq(fake_host_event(f.host, HOST_MESSAGE, call, 0)->text,
+                     "{\"method\":\"notifications/progress\"}");
     ck_assert_str_eq(fake_host_event(f.host, HOST_MESSAGE, call, 1)->text, "{\"result\":\n{\"x\":1}}");
     ck_assert_int_eq(fake_host_count(f.host, HOST_STREAMING, call), 1);
     fake_host_turn(f.host, 60);
@@ -93,7 +94,8 @@ static void resumable(struct raw_conn *c, void *arg) {
   n = atomic_fetch_add(&s->gets, 1);
   if (!n) s->first_wait = (int)(mg_now_ms() - s->ended);
   snprintf(want, sizeof want, "Last-Event-ID: e%d", n);
-  if (!raw_has(&r, want) || !raw_has(&r, "Accept: text/event-stream") || !raw_has(&r, "MCP-Protocol-Version: 2025-11-25"))
+  if (!raw_has(&r, want) || !raw_has(&r, "Accept: text/event-stream") ||
+      !raw_has(&r, "MCP-Protocol-Version: 2025-11-25"))
     s->bad++;
   if (s->status && n == s->breaks) {
     raw_reply(c, s->status, "", "");
@@ -145,10 +147,8 @@ START_TEST(what_is_not_resumable_is_not_resumed) {
   struct resume s = {.breaks = 1, .unpriming = _i == 0};
   mcpgw_message modern = {.kind = MCPGW_SEND_REQUEST, .call = 4, .revision = "2026-07-28", .modern = 1};
   http_fix_up(&f, resumable, &s);
-  if (_i == 0)
-    ck_assert_int_eq(http_send(&f, 4, "{\"id\":4}"), MCPGW_OK);
-  else
-    ck_assert_int_eq(http_send_as(&f, &modern, "{\"id\":4}"), MCPGW_OK);
+  if (_i == 0) ck_assert_int_eq(http_send(&f, 4, "{\"id\":4}"), MCPGW_OK);
+  else ck_assert_int_eq(http_send_as(&f, &modern, "{\"id\":4}"), MCPGW_OK);
   const struct host_event *ev = http_failure(&f, 4);
   ck_assert_int_eq(ev->why.code, MCPGW_E_CLOSED);
   ck_assert_uint_eq(ev->why.delivered, MCPGW_DELIVERED_UNKNOWN);
@@ -297,7 +297,8 @@ START_TEST(many_streams_with_cancels_among_them) {
   }
   fake_host_turn(f.host, 300);
   ck_assert_int_eq(fake_host_count(f.host, HOST_FAILED, 0), 0);
-  for (uint64_t call = 1; call <= 100; call++) ck_assert_int_le(fake_host_count(f.host, HOST_MESSAGE, call), 2);
+  for (uint64_t call = 1; call <= 100; call++)
+    ck_assert_int_le(fake_host_count(f.host, HOST_MESSAGE, call), 2);
   ck_assert_int_eq(fake_host_count(f.host, HOST_MESSAGE, 99), 2);
   http_fix_down(&f);
 }
