@@ -5,7 +5,7 @@
 #include "http/head.h"
 #include <string.h>
 
-enum { IN_HEAD, IN_BODY, IN_CHUNKS, IN_TRAILER, IN_END };
+enum { IN_HEAD, IN_BODY, IN_SIZE, IN_CHUNK, IN_TRAILER, IN_END }; /* SIZE, CHUNK: a chunk's size line, its data */
 
 static int refuse(struct mg_http_parser *p, int status, const char *reason) {
   p->status = status;
@@ -53,17 +53,21 @@ static int on_body(llhttp_t *ll, const char *at, size_t len) {
   return 0;
 }
 
-/* Stops before the trailer section, so that the guard sees its lines first. */
+/* Stops behind every size line, so that its length is known exactly however the bytes came; and so that
+ * the guard sees the trailers first. */
 static int on_chunk_header(llhttp_t *ll) {
   struct mg_http_parser *p = ll->data;
-  p->chunks++;
-  if (ll->content_length == 0) {
-    p->stage = IN_TRAILER;
-    return HPE_PAUSED;
-  }
   size_t have = p->body ? mg_blob_len(p->body) : 0;
   if (ll->content_length > p->limits->body_bytes - have) return fail_body(p, 413, "the body is too large");
-  return 0;
+  p->stage = ll->content_length ? IN_CHUNK : IN_TRAILER;
+  return HPE_PAUSED;
+}
+
+static int on_chunk_complete(llhttp_t *ll) {
+  struct mg_http_parser *p = ll->data;
+  if (p->stage != IN_CHUNK) return 0;
+  p->stage = IN_SIZE;
+  return HPE_PAUSED;
 }
 
 static int on_extension(llhttp_t *ll, const char *at, size_t len) {
@@ -79,17 +83,18 @@ static const llhttp_settings_t settings = {
     .on_body = on_body,
     .on_message_complete = on_message_complete,
     .on_chunk_header = on_chunk_header,
+    .on_chunk_complete = on_chunk_complete,
     .on_chunk_extension_name = on_extension,
     .on_chunk_extension_value = on_extension,
 };
 
-/* Runs llhttp; *used tells how far it came when it stopped for the trailers. 0 or MG_PARSE_REFUSED. */
+/* Runs llhttp; *used tells how far it came when it stopped at a chunk's edge. 0 or MG_PARSE_REFUSED. */
 static int execute(struct mg_http_parser *p, const char *data, size_t len, size_t *used) {
   int err = llhttp_execute(&p->ll, data, len);
   *used = len;
   if (err == HPE_OK) return 0;
   if (err == HPE_PAUSED_UPGRADE && p->done) return 0; /* Upgrade is not offered here, so it is ignored */
-  if (err == HPE_PAUSED && p->stage == IN_TRAILER) {
+  if (err == HPE_PAUSED) {
     *used = (size_t)(llhttp_get_error_pos(&p->ll) - data);
     llhttp_resume(&p->ll);
     return 0;
@@ -170,9 +175,10 @@ static int after_head(struct mg_http_parser *p) {
   const struct mg_http_head *h = p->head;
   if (h->length > p->limits->body_bytes) return refuse(p, 413, "the body is too large");
   p->body_left = h->length;
-  if (!h->chunked && h->length != p->ll.content_length && !p->done)
-    return refuse(p, 400, "malformed request head"); /* two readings of one length: believe neither */
-  p->stage = p->done ? IN_END : h->chunked ? IN_CHUNKS : IN_BODY;
+  int expects = h->chunked || h->length > 0; /* two readings of one head (CONNECT's body, say): believe neither */
+  if (expects == p->done || (!h->chunked && !p->done && h->length != p->ll.content_length))
+    return refuse(p, 400, "it is unclear where the request ends");
+  p->stage = p->done ? IN_END : h->chunked ? IN_SIZE : IN_BODY;
   return MG_PARSE_HEAD;
 }
 
@@ -210,14 +216,21 @@ static int feed_body(struct mg_http_parser *p, const char *data, size_t len, siz
   return p->done ? MG_PARSE_DONE : refuse(p, 400, "malformed body");
 }
 
-/* Framing is paid by chunks: endless zeros before a size are as unwelcome as endless extensions. */
+/* Endless zeros before a size are as unwelcome as endless extensions: the whole line is bounded. */
 static int feed_chunks(struct mg_http_parser *p, const char *data, size_t len, size_t *used) {
-  size_t had = p->body ? mg_blob_len(p->body) : 0;
-  if (execute(p, data, len, used)) return MG_PARSE_REFUSED;
-  size_t now = p->body ? mg_blob_len(p->body) : 0;
-  p->spent += *used - (now - had);
-  if (p->spent > 64 + 32 * p->chunks + 4 * p->extension) return refuse(p, 400, "chunk sizes are padded");
-  return MG_PARSE_MORE;
+  while (*used < len && (p->stage == IN_SIZE || p->stage == IN_CHUNK)) {
+    size_t ran;
+    int in_size = p->stage == IN_SIZE;
+    if (execute(p, data + *used, len - *used, &ran)) return MG_PARSE_REFUSED;
+    *used += ran;
+    p->size_line = in_size ? p->size_line + ran : 0;
+    if (p->size_line > MG_HTTP_MAX_SIZE_LINE) return refuse(p, 400, "the size line of a chunk is too long");
+  }
+  if (p->stage != IN_TRAILER) return MG_PARSE_MORE;
+  size_t more;
+  int r = feed_trailer(p, data + *used, len - *used, &more);
+  *used += more;
+  return r;
 }
 
 /* ---- the door ------------------------------------------------------------------------------------------ */
@@ -246,14 +259,8 @@ int mg_http_parser_feed(struct mg_http_parser *p, const char *data, size_t len, 
   case IN_BODY: return feed_body(p, data, len, used);
   case IN_TRAILER: return feed_trailer(p, data, len, used);
   case IN_END: return MG_PARSE_DONE;
-  default: break;
+  default: return feed_chunks(p, data, len, used);
   }
-  int r = feed_chunks(p, data, len, used);
-  if (r != MG_PARSE_MORE || p->stage != IN_TRAILER) return r;
-  size_t more;
-  r = feed_trailer(p, data + *used, len - *used, &more);
-  *used += more;
-  return r;
 }
 
 size_t mg_http_parser_room(struct mg_http_parser *p, char **at) {

@@ -9,6 +9,7 @@
 
 #define MG_HTTP_MAX_HEADERS 100
 #define MG_HTTP_MAX_EXTENSIONS 256     /* bytes of chunk extensions a message may carry */
+#define MG_HTTP_MAX_SIZE_LINE 320      /* bytes of one chunk's size line, all included */
 #define MG_HTTP_MAX_TRAILERS (8 * 1024) /* bytes of the trailer section, which is checked and dropped */
 #define MG_HTTP_BODY_STEP (64 * 1024)  /* a declared length is never believed beyond this */
 
@@ -32,7 +33,7 @@ struct mg_http_parser {
   mg_blob *part;                       /* OWNED: an unfinished head or trailer section */
   mg_blob *body;                       /* OWNED until mg_http_parser_take_body */
   uint64_t body_left;                  /* of a Content-Length body */
-  uint64_t spent, chunks, extension;   /* framing bytes of a chunked body, bounded by its chunks */
+  size_t size_line, extension;         /* bytes of the current chunk's size line; of all extensions */
   size_t line, seen;                   /* where the current line starts, and how far it was searched */
   size_t lines;                        /* header lines seen (not the request line) */
   int stage, blank, done, failed, in_place; /* in_place: the bytes lie at the body's tail already */

@@ -212,8 +212,8 @@ START_TEST(peers_half_closed_then_reset_while_pending) {
   fix_say(&f, fd, GET("/big?8000000") GET("/hold")); /* unread bytes make its close an RST */
   shutdown(fd, SHUT_WR);
   fix_run(&f, 50);
-  fix_read(&f, fd, &g, NULL, 100);
-  ck_assert_int_eq(fix_wait(&f, &f.n_held, 1, 1000), 1);
+  for (int i = 0; i < 500 && !f.n_held; i++) fix_read(&f, fd, &g, NULL, 10);
+  ck_assert_int_eq(f.n_held, 1);
   fix_run(&f, 100);
   ck_assert_int_eq(f.gone, 0);
   mg_exchange_stream_begin(f.held[0], 200, mg_slice("", 0)); /* the head stays unread in the client */
