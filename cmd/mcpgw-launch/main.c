@@ -92,12 +92,23 @@ static int options(struct launch *l, int argc, char **argv) {
       bad = number(optarg, &fd) || fd < 3 || fd > INT32_MAX;
       if (!bad) l->lifeline = (int)fd;
       break;
-    case 'k': bad = number(optarg, &l->kill_ms); break;
-    case 'd': bad = number(optarg, &l->data_bytes); break;
-    case 'c': bad = number(optarg, &l->cpu_s); break;
-    case 'n': bad = number(optarg, &l->files); break;
-    case 'x': l->path = optarg; break;
-    default: bad = 1;
+    case 'k':
+      bad = number(optarg, &l->kill_ms);
+      break;
+    case 'd':
+      bad = number(optarg, &l->data_bytes);
+      break;
+    case 'c':
+      bad = number(optarg, &l->cpu_s);
+      break;
+    case 'n':
+      bad = number(optarg, &l->files);
+      break;
+    case 'x':
+      l->path = optarg;
+      break;
+    default:
+      bad = 1;
     }
   }
   l->argv = argv + optind;

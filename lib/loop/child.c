@@ -26,7 +26,7 @@ enum stage { RUNNING, ENDING, TERMED, KILLED, REAPED };
 struct mg_child {
   struct mg_list node; /* in mg_children.all until reaped */
   struct mg_loop *loop;
-  pid_t pid; /* the launcher's, or the command's own; leader of its session and group */
+  pid_t pid;           /* the launcher's, or the command's own; leader of its session and group */
   int pidfd, lifeline; /* lifeline: -1 without launcher, or once closed */
   struct mg_watch *watch;
   struct mg_timer *timer;
@@ -217,7 +217,8 @@ int mg_child_spawn(struct mg_loop *l, const struct mg_child_opts *o, mg_child_ex
   c->pid = s.pid;
   c->pidfd = s.pidfd;
   c->lifeline = s.lifeline;
-  if ((rc = mg_watch_new(l, c->pidfd, on_exit_seen, c, &c->watch)) || (rc = mg_watch_set(c->watch, MG_READ))) {
+  if ((rc = mg_watch_new(l, c->pidfd, on_exit_seen, c, &c->watch)) ||
+      (rc = mg_watch_set(c->watch, MG_READ))) {
     mg_watch_free(c->watch); /* before its fd is closed */
     c->watch = NULL;
     mg_spawn_undo(&s);

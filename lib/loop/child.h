@@ -6,12 +6,12 @@
 #include "loop/loop.h"
 
 struct mg_child_opts {
-  const char *const *argv; /* NULL-terminated; argv[0] is looked up in the PATH of env */
-  const char *const *env;  /* NULL-terminated NAME=value, exactly what the child gets */
-  const char *cwd;         /* NULL: ours */
-  const char *launcher;    /* absolute path of mcpgw-launch; NULL: spawn directly */
-  uint64_t term_ms;        /* after stdin was closed: TERM after this long … */
-  uint64_t kill_ms;        /* … and KILL this long after TERM */
+  const char *const *argv;             /* NULL-terminated; argv[0] is looked up in the PATH of env */
+  const char *const *env;              /* NULL-terminated NAME=value, exactly what the child gets */
+  const char *cwd;                     /* NULL: ours */
+  const char *launcher;                /* absolute path of mcpgw-launch; NULL: spawn directly */
+  uint64_t term_ms;                    /* after stdin was closed: TERM after this long … */
+  uint64_t kill_ms;                    /* … and KILL this long after TERM */
   uint64_t memory_bytes, cpu_s, files; /* rlimits, 0 = inherit (launcher only); memory: RLIMIT_DATA */
 };
 struct mg_child;
@@ -27,7 +27,8 @@ int mg_child_spawn(struct mg_loop *l, const struct mg_child_opts *o, mg_child_ex
 int mg_child_pid(const struct mg_child *c);
 /* Starts the graceful end; the caller has closed in_fd. Idempotent. The exit callback still comes. */
 void mg_child_end(struct mg_child *c);
-/* KILLs the whole group if it still runs, and frees; the process is reaped in the background by the loop. No callback after. */
+/* KILLs the whole group if it still runs, and frees; the process is reaped in the background by the loop. No
+ * callback after. */
 void mg_child_free(struct mg_child *c);
 /* The graceful end without an owner: mg_child_end, what the child still writes is read and thrown away
  * (so that it can finish in peace), then it is reaped and freed. The caller has closed in_fd; out_fd and

@@ -57,15 +57,21 @@ struct mg_timer {
 
 static int rc_of(int uv_rc) {
   switch (uv_rc) {
-  case 0: return MCPGW_OK;
-  case UV_ENOMEM: return MCPGW_E_NOMEM;
+  case 0:
+    return MCPGW_OK;
+  case UV_ENOMEM:
+    return MCPGW_E_NOMEM;
   case UV_EMFILE:
-  case UV_ENFILE: return MCPGW_E_LIMIT;
-  case UV_EEXIST: return MCPGW_E_EXISTS;
+  case UV_ENFILE:
+    return MCPGW_E_LIMIT;
+  case UV_EEXIST:
+    return MCPGW_E_EXISTS;
   case UV_EINVAL:
   case UV_EBADF:
-  case UV_EPERM: return MCPGW_E_INVALID;
-  default: return MCPGW_E_IO;
+  case UV_EPERM:
+    return MCPGW_E_INVALID;
+  default:
+    return MCPGW_E_IO;
   }
 }
 

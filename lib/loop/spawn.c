@@ -62,7 +62,8 @@ int mg_spawn_find(const char *argv0, const char *const *env, const char *cwd, ch
   if (strchr(argv0, '/')) {
     int n = snprintf(out, cap, "%s", argv0);
     if (n > 0 && (size_t)n < cap && runnable(out, cwd)) return MCPGW_OK;
-    return mg_err_set(err, MCPGW_E_NOT_FOUND, "command \"%.200s\" does not exist or is not executable", argv0);
+    return mg_err_set(err, MCPGW_E_NOT_FOUND, "command \"%.200s\" does not exist or is not executable",
+                      argv0);
   }
   for (;;) {
     size_t len = strcspn(at, ":");
@@ -187,7 +188,8 @@ static int fill_attr(posix_spawnattr_t *at) {
   sigfillset(&all);
   int rc = posix_spawnattr_setsigmask(at, &none);
   if (!rc) rc = posix_spawnattr_setsigdefault(at, &all);
-  if (!rc) rc = posix_spawnattr_setflags(at, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  if (!rc)
+    rc = posix_spawnattr_setflags(at, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   return rc;
 }
 
@@ -202,8 +204,7 @@ static int start(const char *file, const struct args *a, const struct mg_child_o
     rc = fill_actions(&fa, e, o->cwd);
     if (!rc) rc = fill_attr(&at);
     if (!rc) {
-      rc = posix_spawn(pid, file, &fa, &at, (char *const *)a->v,
-                       (char *const *)(o->env ? o->env : no_env));
+      rc = posix_spawn(pid, file, &fa, &at, (char *const *)a->v, (char *const *)(o->env ? o->env : no_env));
     }
     (void)posix_spawnattr_destroy(&at);
   }
@@ -243,7 +244,8 @@ static int take(struct ends *e, pid_t pid, struct mg_spawned *out, struct mg_err
     int sys = errno;
     mg_spawn_undo(&s);
     return mg_err_set(err, sys == EMFILE || sys == ENFILE ? MCPGW_E_LIMIT : MCPGW_E_IO,
-                      "cannot watch a child process (pidfd_open: errno %d); Linux 5.3 or later is needed", sys);
+                      "cannot watch a child process (pidfd_open: errno %d); Linux 5.3 or later is needed",
+                      sys);
   }
   *out = s;
   return MCPGW_OK;
@@ -267,7 +269,8 @@ int mg_spawn(const struct mg_child_opts *o, struct mg_spawned *out, struct mg_er
   if ((rc = args_make(a, o, path))) goto out;
   if (ends_open(&e, o->launcher != NULL)) {
     rc = errno == EMFILE || errno == ENFILE ? MCPGW_E_LIMIT : MCPGW_E_IO;
-    (void)mg_err_set(err, rc, "no descriptors for a child process (errno %d); raise the open files limit", errno);
+    (void)mg_err_set(err, rc, "no descriptors for a child process (errno %d); raise the open files limit",
+                     errno);
     goto out;
   }
   const char *file = o->launcher ? o->launcher : path;

@@ -7,8 +7,8 @@
 
 struct mg_spawned {
   pid_t pid;
-  int pidfd, lifeline;        /* lifeline: -1 without launcher */
-  int in_fd, out_fd, err_fd;  /* our ends: non-blocking, CLOEXEC */
+  int pidfd, lifeline;       /* lifeline: -1 without launcher */
+  int in_fd, out_fd, err_fd; /* our ends: non-blocking, CLOEXEC */
 };
 /* On success everything in *out is OWNED by the caller. */
 int mg_spawn(const struct mg_child_opts *o, struct mg_spawned *out, struct mg_err *err);

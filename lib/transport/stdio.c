@@ -179,7 +179,7 @@ static void on_flush(void *arg) {
 
 static int start(struct stdio *s) {
   const struct mg_stdio_config *t = s->config;
-  struct mg_child_opts o = {t->argv,    t->env,     t->cwd,          t->launcher, t->term_ms,
+  struct mg_child_opts o = {t->argv,    t->env,          t->cwd,   t->launcher, t->term_ms,
                             t->kill_ms, t->memory_bytes, t->cpu_s, t->files};
   struct mg_err err;
   mg_err_clear(&err);

@@ -12,8 +12,9 @@
 #include "transport/stdio_priv.h"
 
 #define CHUNK ((size_t)64 * 1024)
-#define CHUNKS_A_TURN 8                      /* then others get their turn: a babbling child is one of many */
-#define LAST_BYTES ((size_t)16 * 1024 * 1024) /* read after the end; a process that left the group may go on */
+#define CHUNKS_A_TURN 8 /* then others get their turn: a babbling child is one of many */
+#define LAST_BYTES \
+  ((size_t)16 * 1024 * 1024) /* read after the end; a process that left the group may go on */
 #define NOISE_PER_S 10
 #define ERR_PER_S 50
 
@@ -77,8 +78,10 @@ static void cannot_hold(struct stdio *s, int rc, struct mg_slice begin) {
   drop_line(s);
   s->mode = STDIO_SKIP;
   s->cr = 0;
-  int len = limit ? snprintf(text, sizeof text, "a message longer than %zu bytes was dropped; raise limits.result_bytes", ceiling)
-                  : snprintf(text, sizeof text, "a message was dropped: no memory left for it");
+  int len = limit
+                ? snprintf(text, sizeof text,
+                           "a message longer than %zu bytes was dropped; raise limits.result_bytes", ceiling)
+                : snprintf(text, sizeof text, "a message was dropped: no memory left for it");
   mcpgw_link_log(s->link, MCPGW_LOG_WARN, "stdio.limit", text, (size_t)len);
   if (k.kind == MG_PEEK_OTHER || quiet(s)) return; /* a notification or question: no call waits for it */
   mg_stdio_lost(s, mg_slice(id_len ? id : NULL, id_len), text);

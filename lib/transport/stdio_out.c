@@ -92,7 +92,8 @@ static struct stdio_out *at(const struct stdio *s, size_t i) {
 static int queue_reserve(struct stdio *s, size_t bytes) {
   size_t i;
   if (s->n == MG_STDIO_QUEUE) return MCPGW_E_LIMIT;
-  if (s->n && (bytes > MG_STDIO_QUEUE_BYTES || s->queued_bytes > MG_STDIO_QUEUE_BYTES - bytes)) return MCPGW_E_LIMIT;
+  if (s->n && (bytes > MG_STDIO_QUEUE_BYTES || s->queued_bytes > MG_STDIO_QUEUE_BYTES - bytes))
+    return MCPGW_E_LIMIT;
   if (s->n < s->cap) return MCPGW_OK;
   size_t cap = s->cap ? s->cap * 2 : 16;
   struct stdio_out *grown = mg_alloc(cap * sizeof *grown);

@@ -5,11 +5,11 @@
 #include "base/slice.h"
 #include "transport/stdio.h"
 
-#define MG_STDIO_QUEUE 4096                            /* messages waiting for stdin */
+#define MG_STDIO_QUEUE 4096                             /* messages waiting for stdin */
 #define MG_STDIO_QUEUE_BYTES ((size_t)64 * 1024 * 1024) /* and their bytes, unless it is one alone */
-#define MG_STDIO_CALLS 4096                            /* requests without a reply, forgotten ones included */
-#define MG_STDIO_ID 48                                 /* longest request id we keep (the gateway's own are short) */
-#define MG_STDIO_NOTE 1024                             /* a line of stderr or noise is cut here */
+#define MG_STDIO_CALLS 4096 /* requests without a reply, forgotten ones included */
+#define MG_STDIO_ID 48      /* longest request id we keep (the gateway's own are short) */
+#define MG_STDIO_NOTE 1024  /* a line of stderr or noise is cut here */
 
 /* ---- stdin: what waits to be written ---- */
 struct stdio_out {
@@ -54,7 +54,7 @@ struct stdio {
   int closed;           /* by the gateway: freed when busy is 0 */
   int over;             /* the gateway knows that it is over; nothing more is said */
 
-  struct stdio_out *queue; /* from head to n; the first may be partly written */
+  struct stdio_out *queue;                    /* from head to n; the first may be partly written */
   size_t head, n, cap, queued_bytes, written; /* written: bytes of the first one, newline included */
   int blocked;                                /* stdin is full: in_watch waits */
   struct stdio_call *calls;

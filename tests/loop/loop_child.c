@@ -272,7 +272,8 @@ END_TEST
 START_TEST(free_after_end) {
   struct mg_loop *l = loop_new();
   struct kid k;
-  const char *mark = procs_mark(), *argv[] = {"sh", "-c", "trap '' TERM; echo ready; sleep 1000; :", mark, NULL};
+  const char *mark = procs_mark(),
+             *argv[] = {"sh", "-c", "trap '' TERM; echo ready; sleep 1000; :", mark, NULL};
   struct mg_child_opts o = kid_opts(argv, _i);
   o.term_ms = 10;
   o.kill_ms = 60000;
@@ -294,11 +295,12 @@ START_TEST(release_lets_it_finish) {
   struct kid k;
   char file[64];
   (void)snprintf(file, sizeof file, "/tmp/loop-release-%d-%d", (int)getpid(), _i);
-  const char *argv[] = {"sh", "-c",
-                        "echo ready; cat >/dev/null; i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo 'a rather long line of "
-                        "farewell that fills any buffer which nobody empties, sooner or later' || exit 1; "
-                        "echo bye >&2 || exit 1; done; echo fine >$0",
-                        file, NULL};
+  const char *argv[] = {
+      "sh", "-c",
+      "echo ready; cat >/dev/null; i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo 'a rather long line of "
+      "farewell that fills any buffer which nobody empties, sooner or later' || exit 1; "
+      "echo bye >&2 || exit 1; done; echo fine >$0",
+      file, NULL};
   struct mg_child_opts o = kid_opts(argv, _i);
   o.term_ms = 10000;
   kid_spawn(&k, l, &o);
@@ -442,12 +444,24 @@ START_TEST(spawn_out_of_memory_or_descriptors) {
 END_TEST
 
 Suite *loop_child_suite(void) {
-  const TTest *const tests[] = {
-      cat_round_trip, status_of_a_signal, what_cannot_be_started_says_why, the_childs_own_path_and_directory,
-      a_clean_start_for_the_child, starts_with_low_descriptors_closed, ends_by_itself_when_stdin_closes,
-      term_comes_after_term_ms, stopped_from_outside_ends_too, free_kills_at_once, free_after_end,
-      release_lets_it_finish, drain_has_an_end, the_rest_of_the_group_goes_with_it, thirty_at_once,
-      two_hundred_leave_nothing, a_host_that_ignores_sigchld, spawn_out_of_memory_or_descriptors};
+  const TTest *const tests[] = {cat_round_trip,
+                                status_of_a_signal,
+                                what_cannot_be_started_says_why,
+                                the_childs_own_path_and_directory,
+                                a_clean_start_for_the_child,
+                                starts_with_low_descriptors_closed,
+                                ends_by_itself_when_stdin_closes,
+                                term_comes_after_term_ms,
+                                stopped_from_outside_ends_too,
+                                free_kills_at_once,
+                                free_after_end,
+                                release_lets_it_finish,
+                                drain_has_an_end,
+                                the_rest_of_the_group_goes_with_it,
+                                thirty_at_once,
+                                two_hundred_leave_nothing,
+                                a_host_that_ignores_sigchld,
+                                spawn_out_of_memory_or_descriptors};
   Suite *s = suite_create("loop/child");
   TCase *c = tcase_create("child");
   size_t i;

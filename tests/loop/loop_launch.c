@@ -12,7 +12,8 @@
 #include "support/procs.h"
 
 /* A daemon in a session of its own which ignores TERM, and a command which goes on. */
-#define ESCAPE "setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 1000; done' $0 & echo ready; sleep 1000; :"
+#define ESCAPE \
+  "setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 1000; done' $0 & echo ready; sleep 1000; :"
 
 static const char *const families[] = {
     "echo ready; sleep 1000; :",
@@ -170,7 +171,10 @@ START_TEST(a_command_may_signal_its_group) {
   struct mg_loop *l = loop_new();
   struct kid k;
   const char *mark = procs_mark();
-  kid_sh(&k, l, 1, "trap 'exit 9' TERM; setsid sh -c 'sleep 1000; :' $0 & sleep 0.2; kill -HUP -- -$PPID 2>/dev/null; kill 0; sleep 5", mark);
+  kid_sh(&k, l, 1,
+         "trap 'exit 9' TERM; setsid sh -c 'sleep 1000; :' $0 & sleep 0.2; kill -HUP -- -$PPID 2>/dev/null; "
+         "kill 0; sleep 5",
+         mark);
   ck_assert_int_eq(kid_wait_end(&k, 5000), 1);
   ck_assert_int_eq(procs_wait_most(mark, 0, 500), 0);
   kid_done(&k);

@@ -41,7 +41,7 @@ START_TEST(timer_never_early) {
   struct tick t = {NULL, 0, 0, 0};
   ck_assert_int_eq(mg_timer_new(l, on_tick, &t, &t.timer), MCPGW_OK);
   loop_turn_for(l, 0); /* a new loop wants one turn before it can wait */
-  procs_sleep_ms(60); /* the loop's cached time lies far back now */
+  procs_sleep_ms(60);  /* the loop's cached time lies far back now */
   uint64_t set = mg_now_ms();
   mg_timer_set(t.timer, 40);
   int wait = mg_loop_timeout_ms(l);
@@ -572,16 +572,27 @@ START_TEST(out_of_memory) {
 END_TEST
 
 Suite *loop_turn_suite(void) {
-  const TTest *const tests[] = {timer_never_early, timer_zero_again_is_one_a_turn,
-                                       timer_freed_in_its_callback, now_is_mg_now,
-                                       defer_keeps_order_and_never_nests, queues_have_a_ceiling,
-                                       post_from_threads, wakeup_ends_a_wait_and_makes_the_fd_readable,
-                                       nested_in_a_foreign_loop, level_triggered_and_pause,
-                                       error_of_a_pipe_is_told_again_and_again, peer_gone_is_hup,
-                                       close_after_free_is_safe, no_callback_after_free_in_the_same_batch,
-                                       one_watch_a_descriptor, sigpipe_of_ours_is_swallowed,
-                                       sigpipe_of_the_host_is_kept, no_signal_handler_is_installed,
-                                       a_forked_child_may_not_turn_it, no_turn_inside_a_turn, out_of_memory};
+  const TTest *const tests[] = {timer_never_early,
+                                timer_zero_again_is_one_a_turn,
+                                timer_freed_in_its_callback,
+                                now_is_mg_now,
+                                defer_keeps_order_and_never_nests,
+                                queues_have_a_ceiling,
+                                post_from_threads,
+                                wakeup_ends_a_wait_and_makes_the_fd_readable,
+                                nested_in_a_foreign_loop,
+                                level_triggered_and_pause,
+                                error_of_a_pipe_is_told_again_and_again,
+                                peer_gone_is_hup,
+                                close_after_free_is_safe,
+                                no_callback_after_free_in_the_same_batch,
+                                one_watch_a_descriptor,
+                                sigpipe_of_ours_is_swallowed,
+                                sigpipe_of_the_host_is_kept,
+                                no_signal_handler_is_installed,
+                                a_forked_child_may_not_turn_it,
+                                no_turn_inside_a_turn,
+                                out_of_memory};
   Suite *s = suite_create("loop/turn");
   TCase *c = tcase_create("turn");
   size_t i;

@@ -27,7 +27,8 @@ const char *procs_launcher(void) {
 const char *procs_mark(void) {
   static char mark[64];
   static unsigned n;
-  (void)snprintf(mark, sizeof mark, "mark-%d-%u-%llu", (int)getpid(), ++n, (unsigned long long)procs_now_ms());
+  (void)snprintf(mark, sizeof mark, "mark-%d-%u-%llu", (int)getpid(), ++n,
+                 (unsigned long long)procs_now_ms());
   return mark;
 }
 

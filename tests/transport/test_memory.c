@@ -113,7 +113,8 @@ START_TEST(the_server_ends_it) {
   ck_assert_int_eq(put(&r, 2, "{\"a\":2}"), MCPGW_OK);
   ck_assert(fake_host_wait(r.link, HOST_CLOSED, 0, 1, 2000));
   ck_assert_int_eq(fake_host_count(r.link, HOST_MESSAGE, 0), 2); /* what it said before arrives */
-  const struct host_event *no = fake_host_event(r.link, HOST_FAILED, 2, 0), *end = fake_host_event(r.link, HOST_CLOSED, 0, 0);
+  const struct host_event *no = fake_host_event(r.link, HOST_FAILED, 2, 0),
+                          *end = fake_host_event(r.link, HOST_CLOSED, 0, 0);
   ck_assert_ptr_nonnull(no);
   ck_assert_uint_eq(no->why.delivered, MCPGW_DELIVERED_NO);
   ck_assert_int_eq(fake_host_count(r.link, HOST_FAILED, 1), 0);
@@ -162,7 +163,8 @@ START_TEST(cancel_and_ceilings) {
   ck_assert_str_eq(fake_host_event(r.link, HOST_MESSAGE, 0, 2)->text, "{\"a\":3}");
   for (i = 0; i < MG_MEMORY_QUEUE; i++) ck_assert_int_eq(put(&r, 0, "{}"), MCPGW_OK);
   ck_assert_int_eq(put(&r, 0, "{}"), MCPGW_E_LIMIT);
-  for (i = 0; i < MG_MEMORY_QUEUE; i++) ck_assert_int_eq(mg_memory_reply_text(r.echo.conn, "{}", 2), MCPGW_OK);
+  for (i = 0; i < MG_MEMORY_QUEUE; i++)
+    ck_assert_int_eq(mg_memory_reply_text(r.echo.conn, "{}", 2), MCPGW_OK);
   ck_assert_int_eq(mg_memory_reply_text(r.echo.conn, "{}", 2), MCPGW_E_LIMIT);
   r.link->result_bytes = 3;
   ck_assert_int_eq(mg_memory_reply_text(r.echo.conn, "[12]", 4), MCPGW_E_LIMIT);

@@ -47,7 +47,8 @@ static void check(const struct peek_case *c, int is_whole) {
   memcpy(copy, c->text, n);
   mg_peek(mg_slice(copy, n), is_whole, 1, &k);
   ck_assert_msg(k.kind == c->kind, "kind %d of %s", k.kind, c->text);
-  if (!c->id) ck_assert_msg(k.id.ptr == NULL || k.id.len == 0, "id of %s: %.*s", c->text, (int)k.id.len, k.id.ptr);
+  if (!c->id)
+    ck_assert_msg(k.id.ptr == NULL || k.id.len == 0, "id of %s: %.*s", c->text, (int)k.id.len, k.id.ptr);
   else ck_assert_msg(mg_slice_eqz(k.id, c->id), "id of %s: %.*s", c->text, (int)k.id.len, k.id.ptr);
   free(copy);
 }

@@ -46,7 +46,8 @@ START_TEST(line_ends_inside_a_message_leave_as_blanks) {
 END_TEST
 
 /* The same bytes, however they are cut. */
-static const char mixed[] = "\n\r\n  \t\r\n{\"a\":1}\r\nnoise here\n  {\"a\":2}\n[3]\n\n{\"a\":\r4}\r\nDEBUG {\"no\":1}\n{\"a\":5} \n";
+static const char mixed[] = "\n\r\n  \t\r\n{\"a\":1}\r\nnoise here\n  {\"a\":2}\n[3]\n\n{\"a\":\r4}\r\nDEBUG "
+                            "{\"no\":1}\n{\"a\":5} \n";
 
 static void check_mixed(struct stdio_rig *r) {
   ck_assert(fake_host_wait(r->link, HOST_MESSAGE, 0, 5, 8000));
@@ -73,7 +74,14 @@ END_TEST
 
 START_TEST(byte_by_byte) {
   struct stdio_rig r;
-  const char *argv[] = {"python3", "-u", "-c", "import sys,time\nfor b in sys.argv[1].encode():\n  sys.stdout.buffer.write(bytes([b])); sys.stdout.flush(); time.sleep(0.002)\nsys.stdin.read()", mixed, NULL};
+  const char *argv[] = {
+      "python3",
+      "-u",
+      "-c",
+      "import sys,time\nfor b in sys.argv[1].encode():\n  sys.stdout.buffer.write(bytes([b])); "
+      "sys.stdout.flush(); time.sleep(0.002)\nsys.stdin.read()",
+      mixed,
+      NULL};
   stdio_rig_init(&r);
   ck_assert_int_eq(stdio_rig_open(&r, argv), MCPGW_OK);
   check_mixed(&r);
@@ -86,7 +94,11 @@ START_TEST(a_long_line_comes_whole) {
   size_t i;
   stdio_rig_init(&r);
   r.link->result_bytes = 8 << 20;
-  const char *argv[] = {"python3", "-c", "import sys\nsys.stdin.readline()\nprint('{\"id\":1,\"result\":\"'+'x'*(8*1024*1024-20)+'\"}')\nprint('{\"n\":2}',flush=True)\nsys.stdin.read()", NULL};
+  const char *argv[] = {"python3", "-c",
+                        "import "
+                        "sys\nsys.stdin.readline()\nprint('{\"id\":1,\"result\":\"'+'x'*(8*1024*1024-20)+'\"}"
+                        "')\nprint('{\"n\":2}',flush=True)\nsys.stdin.read()",
+                        NULL};
   ck_assert_int_eq(stdio_rig_open(&r, argv), MCPGW_OK);
   ck_assert_int_eq(stdio_rig_send(&r, 1, "{\"id\":1}"), MCPGW_OK);
   ck_assert(fake_host_wait(r.link, HOST_MESSAGE, 0, 2, 8000));
@@ -109,10 +121,10 @@ struct giant {
 static const struct giant giants[] = {
     {"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"", "\"}", 1, 1, 0},
     {"{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":\"", "\"}", 3, 2, 0},  /* its id tells */
-    {"{\"result\":\"", "\",\"id\":1}", 1, 1, 0},                        /* the only candidate */
-    {"{\"result\":\"", "\",\"id\":1}", 2, 0, 1},                        /* nobody can know */
-    {"{\"result\":\"", "\",\"id\":1}", 0, 0, 0},                        /* nobody waits */
-    {"{\"jsonrpc\":\"2.0\",\"id\":77,\"result\":\"", "\"}", 2, 0, 0},   /* nobody's */
+    {"{\"result\":\"", "\",\"id\":1}", 1, 1, 0},                      /* the only candidate */
+    {"{\"result\":\"", "\",\"id\":1}", 2, 0, 1},                      /* nobody can know */
+    {"{\"result\":\"", "\",\"id\":1}", 0, 0, 0},                      /* nobody waits */
+    {"{\"jsonrpc\":\"2.0\",\"id\":77,\"result\":\"", "\"}", 2, 0, 0}, /* nobody's */
     {"{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":\"", "\"}", 2, 0, 0},
     {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ask\",\"params\":\"", "\"}", 2, 0, 0},
     {"[\"", "\"]", 2, 0, 1},
@@ -124,7 +136,8 @@ START_TEST(a_giant_line) {
                                "for i in range(int(sys.argv[3])+1): sys.stdin.readline()\n"
                                "if int(sys.argv[4]):\n"
                                "  s=sys.argv[1]+'g'*100000+sys.argv[2]+'\\n'\n"
-                               "  for i in range(0,len(s),7000): sys.stdout.write(s[i:i+7000]); sys.stdout.flush(); time.sleep(0.001)\n"
+                               "  for i in range(0,len(s),7000): sys.stdout.write(s[i:i+7000]); "
+                               "sys.stdout.flush(); time.sleep(0.001)\n"
                                "else: sys.stdout.write(sys.argv[1]+'g'*100000+sys.argv[2]+'\\n')\n"
                                "print('{\"then\":1}',flush=True)\nsys.stdin.read()";
   const struct giant *g = &giants[_i / 2];
@@ -167,10 +180,13 @@ START_TEST(candidates_are_those_who_wait) {
                         "import sys\nfor i in range(3): sys.stdin.readline()\n"
                         "print('{\"result\":{},\"jsonrpc\":\"2.0\",\"id\":\"a-1\"}')\nsys.stdin.readline()\n"
                         "print('{\"result\":\"'+'g'*5000+'\",\"id\":\"a-2\"}')\nprint('{\"then\":1}')\n"
-                        "sys.stdin.readline()\nprint('{\"result\":\"'+'g'*5000+'\",\"id\":\"a-3\"}')\nprint('{\"then\":2}')\nsys.stdin.read()", NULL};
+                        "sys.stdin.readline()\nprint('{\"result\":\"'+'g'*5000+'\",\"id\":\"a-3\"}')\nprint('"
+                        "{\"then\":2}')\nsys.stdin.read()",
+                        NULL};
   ck_assert_int_eq(stdio_rig_open(&r, argv), MCPGW_OK);
   ck_assert_int_eq(stdio_rig_send(&r, 1, "{\"id\":\"a-1\",\"method\":\"m\"}"), MCPGW_OK);
-  ck_assert_int_eq(stdio_rig_send(&r, 2, "{\"method\":\"m\",\"params\":{\"id\":3},\"id\":\"a-2\"}"), MCPGW_OK);
+  ck_assert_int_eq(stdio_rig_send(&r, 2, "{\"method\":\"m\",\"params\":{\"id\":3},\"id\":\"a-2\"}"),
+                   MCPGW_OK);
   ck_assert_int_eq(stdio_rig_send(&r, 0, "{}"), MCPGW_OK);
   ck_assert(fake_host_wait(r.link, HOST_MESSAGE, 0, 1, 5000));
   ck_assert_int_eq(stdio_rig_send(&r, 0, "{}"), MCPGW_OK);
@@ -189,7 +205,11 @@ START_TEST(a_cancelled_call_stays_silent) {
   struct stdio_rig r;
   stdio_rig_init(&r);
   r.link->result_bytes = 1000;
-  const char *argv[] = {"python3", "-u", "-c", "import sys\nsys.stdin.readline()\nsys.stdin.readline()\nprint('{\"result\":\"'+'g'*5000+'\",\"id\":1}')\nprint('{\"then\":1}')\nsys.stdin.read()", NULL};
+  const char *argv[] = {"python3", "-u", "-c",
+                        "import "
+                        "sys\nsys.stdin.readline()\nsys.stdin.readline()\nprint('{\"result\":\"'+'g'*5000+'"
+                        "\",\"id\":1}')\nprint('{\"then\":1}')\nsys.stdin.read()",
+                        NULL};
   ck_assert_int_eq(stdio_rig_open(&r, argv), MCPGW_OK);
   ck_assert_int_eq(stdio_rig_send(&r, 1, "{\"id\":1,\"method\":\"m\"}"), MCPGW_OK);
   ck_assert(fake_host_wait(r.link, HOST_SENT, 1, 1, 5000));
@@ -205,7 +225,11 @@ START_TEST(no_memory_for_a_message) {
   struct stdio_rig r;
   stdio_rig_init(&r);
   r.link->budget.limit = 20000; /* limits.memory_bytes of all messages together */
-  const char *argv[] = {"python3", "-u", "-c", "import sys\nsys.stdin.readline()\nprint('{\"id\":1,\"result\":\"'+'g'*300000+'\"}')\nprint('{\"then\":1}')\nsys.stdin.read()", NULL};
+  const char *argv[] = {"python3", "-u", "-c",
+                        "import "
+                        "sys\nsys.stdin.readline()\nprint('{\"id\":1,\"result\":\"'+'g'*300000+'\"}')\nprint("
+                        "'{\"then\":1}')\nsys.stdin.read()",
+                        NULL};
   ck_assert_int_eq(stdio_rig_open(&r, argv), MCPGW_OK);
   ck_assert_int_eq(stdio_rig_send(&r, 1, "{\"id\":1,\"method\":\"m\"}"), MCPGW_OK);
   ck_assert(fake_host_wait(r.link, HOST_MESSAGE, 0, 1, 5000));
@@ -222,7 +246,8 @@ END_TEST
 START_TEST(stderr_goes_to_the_log_in_measure) {
   struct stdio_rig r;
   int shown;
-  stdio_rig_sh(&r, "i=0; while [ $i -lt 500 ]; do i=$((i+1)); echo line-$i >&2; done; printf 'a\\r\\n\\nlast' >&2; exec 2>&-; sleep 0.2; echo '{}'; exit 0");
+  stdio_rig_sh(&r, "i=0; while [ $i -lt 500 ]; do i=$((i+1)); echo line-$i >&2; done; printf "
+                   "'a\\r\\n\\nlast' >&2; exec 2>&-; sleep 0.2; echo '{}'; exit 0");
   ck_assert(fake_host_wait(r.link, HOST_CLOSED, 0, 1, 8000));
   shown = stdio_rig_logged(&r, "2 stdio.stderr line-");
   ck_assert_int_ge(shown, 50);
@@ -235,7 +260,8 @@ END_TEST
 
 START_TEST(long_stderr_lines_are_cut) {
   struct stdio_rig r;
-  stdio_rig_sh(&r, "printf 'first\\r\\n\\n' >&2; head -c 300000 /dev/zero | tr '\\0' e >&2; printf '\\nthe end' >&2; sleep 0.1; exit 0");
+  stdio_rig_sh(&r, "printf 'first\\r\\n\\n' >&2; head -c 300000 /dev/zero | tr '\\0' e >&2; printf '\\nthe "
+                   "end' >&2; sleep 0.1; exit 0");
   ck_assert(fake_host_wait(r.link, HOST_CLOSED, 0, 1, 8000));
   ck_assert_int_eq(stdio_rig_logged(&r, "2 stdio.stderr first\n"), 1);
   ck_assert_int_eq(stdio_rig_logged(&r, "2 stdio.stderr the end\n"), 1);
@@ -261,7 +287,8 @@ START_TEST(a_babbling_child_stalls_nobody) {
   ck_assert_int_eq(stdio_ops->open(transport, other, &impl), MCPGW_OK);
   for (i = 1; i <= 100; i++) {
     mcpgw_bytes *b = fake_host_bytes(other, "{\"id\":1}");
-    mcpgw_message m = {.struct_size = sizeof m, .kind = MCPGW_SEND_REQUEST, .call = (uint64_t)i, .bytes = b, .revision = ""};
+    mcpgw_message m = {
+        .struct_size = sizeof m, .kind = MCPGW_SEND_REQUEST, .call = (uint64_t)i, .bytes = b, .revision = ""};
     at = procs_now_ms();
     ck_assert_int_eq(stdio_ops->send(impl, &m), MCPGW_OK);
     mcpgw_bytes_unref(b);

@@ -37,7 +37,8 @@ END_TEST
 
 START_TEST(what_stdout_holds_is_read_first) {
   struct stdio_rig r;
-  stdio_rig_py(&r, "import sys\nsys.stdout.write('{\"n\":1}\\n'*1500+'{\"tail\":1}')\nsys.stderr.write('last words')\nsys.exit(3)");
+  stdio_rig_py(&r, "import sys\nsys.stdout.write('{\"n\":1}\\n'*1500+'{\"tail\":1}')\nsys.stderr.write('last "
+                   "words')\nsys.exit(3)");
   const struct host_event *e = the_end(&r);
   ck_assert_str_eq(e->text, "child ended with status 3");
   ck_assert_int_eq(fake_host_count(r.link, HOST_MESSAGE, 0), 1501);
@@ -107,7 +108,8 @@ START_TEST(a_spawn_that_fails_is_told) {
   fds = procs_open_fds();
   ck_assert_int_eq(stdio_rig_open(&r, argv), MCPGW_E_IO);
   ck_assert_ptr_null(r.impl);
-  ck_assert_str_eq(r.log, "0 stdio.spawn command \"no-such-server\" not found in PATH (/usr/local/bin:/usr/bin:/bin)\n");
+  ck_assert_str_eq(
+      r.log, "0 stdio.spawn command \"no-such-server\" not found in PATH (/usr/local/bin:/usr/bin:/bin)\n");
   ck_assert_int_eq(procs_open_fds(), fds);
   stdio_rig_down(&r);
 }
@@ -209,7 +211,8 @@ START_TEST(graceful_close_sends_what_waits_and_lets_finish) {
   struct stdio_rig r;
   char script[256], file[64];
   (void)snprintf(file, sizeof file, "/tmp/stdio-graceful-%d", (int)getpid());
-  (void)snprintf(script, sizeof script, "cat >%s.part; echo '{\"bye\":1}'; echo bye >&2; mv %s.part %s", file, file, file);
+  (void)snprintf(script, sizeof script, "cat >%s.part; echo '{\"bye\":1}'; echo bye >&2; mv %s.part %s", file,
+                 file, file);
   stdio_rig_sh(&r, script);
   ck_assert_int_eq(stdio_rig_send(&r, 0, "{\"method\":\"notifications/cancelled\"}"), MCPGW_OK);
   stdio_rig_close(&r, MCPGW_CLOSE_GRACEFUL); /* before any turn */
@@ -226,7 +229,9 @@ END_TEST
 START_TEST(close_ends_a_stubborn_family) {
   struct stdio_rig r;
   const char *mark = procs_mark();
-  const char *argv[] = {"sh", "-c", "trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 1000; :' $0 & echo '{}'; sleep 1000; :", mark, NULL};
+  const char *argv[] = {
+      "sh", "-c",
+      "trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 1000; :' $0 & echo '{}'; sleep 1000; :", mark, NULL};
   stdio_rig_init(&r);
   ck_assert_int_eq(stdio_rig_open(&r, argv), MCPGW_OK);
   ck_assert(fake_host_wait(r.link, HOST_MESSAGE, 0, 1, 5000));
@@ -276,7 +281,11 @@ START_TEST(twenty_links_at_once) {
     for (i = 0; i < N; i++) {
       (void)snprintf(text, sizeof text, "{\"id\":%d,\"link\":%d}", k, i);
       mcpgw_bytes *b = fake_host_bytes(link[i], text);
-      mcpgw_message m = {.struct_size = sizeof m, .kind = MCPGW_SEND_REQUEST, .call = (uint64_t)k + 1, .bytes = b, .revision = ""};
+      mcpgw_message m = {.struct_size = sizeof m,
+                         .kind = MCPGW_SEND_REQUEST,
+                         .call = (uint64_t)k + 1,
+                         .bytes = b,
+                         .revision = ""};
       ck_assert_int_eq(stdio_ops->send(impl[i], &m), MCPGW_OK);
       mcpgw_bytes_unref(b);
     }
@@ -333,7 +342,8 @@ START_TEST(out_of_memory) {
     struct mcpgw_link *link = fake_host_new(r.loop);
     void *transport = NULL, *impl = NULL;
     mcpgw_bytes *b = fake_host_bytes(link, "{\"id\":1,\n\"method\":\"m\"}");
-    mcpgw_message m = {.struct_size = sizeof m, .kind = MCPGW_SEND_REQUEST, .call = 1, .bytes = b, .revision = ""};
+    mcpgw_message m = {
+        .struct_size = sizeof m, .kind = MCPGW_SEND_REQUEST, .call = 1, .bytes = b, .revision = ""};
     mg_mem_fail_after((uint64_t)n, 0);
     int rc = mg_transport_stdio_new(&r.config, &transport);
     if (!rc) rc = stdio_ops->open(transport, link, &impl);
