@@ -1,0 +1,239 @@
+/* core/catalog: owns when what each link lists is fetched: walked to its end, one fetch at a time, never
+ * on the path of a call whose list is known. A list belongs to its link, so one context never sees
+ * another's. */
+#include <string.h>
+
+#include "core/brain.h"
+
+#define TTL_CAP_MS 300000
+#define CURSOR_MAX ((size_t)65536)
+
+struct mg_load { /* a fetch under way: pages collect here and replace the table at the end */
+  struct mg_link *link;
+  int kind;
+  struct mg_table next;
+  char *cursor; /* raw JSON of the last nextCursor */
+};
+
+static const int list_method[MG_LIST_KINDS] = {MG_M_TOOLS_LIST, MG_M_PROMPTS_LIST, MG_M_RESOURCES_LIST,
+                                               MG_M_TEMPLATES_LIST};
+
+int mg_list_kind(int method) {
+  switch (method) {
+  case MG_M_TOOLS_LIST:
+  case MG_M_N_TOOLS_CHANGED: return MG_LIST_TOOLS;
+  case MG_M_PROMPTS_LIST:
+  case MG_M_N_PROMPTS_CHANGED: return MG_LIST_PROMPTS;
+  case MG_M_RESOURCES_LIST:
+  case MG_M_N_RESOURCES_CHANGED: return MG_LIST_RESOURCES;
+  case MG_M_TEMPLATES_LIST: return MG_LIST_TEMPLATES;
+  default: return -1;
+  }
+}
+
+static void load_free(struct mg_load *load) {
+  if (!load) return;
+  mg_table_clear(&load->next);
+  mg_free(load->cursor);
+  mg_free(load);
+}
+
+void mg_catalog_done(struct mg_link *l) {
+  for (int k = 0; k < MG_LIST_KINDS; k++) {
+    mg_table_clear(&l->lists[k]);
+    load_free(l->lists[k].load);
+    l->lists[k].load = NULL;
+  }
+}
+
+void mg_catalog_stale(struct mg_link *l, int kind) {
+  l->lists[kind].stale = 1;
+}
+
+/* The new contents replace the old ones; waiters and history stay. */
+static void install(struct mg_table *t, struct mg_table *next, uint64_t now_ms) {
+  mg_table_clear(t);
+  t->pages = next->pages;
+  t->n_pages = next->n_pages;
+  t->bytes = next->bytes;
+  t->items = next->items;
+  t->n = next->n;
+  t->cap = next->cap;
+  t->by_key = next->by_key;
+  t->by_exposed = next->by_exposed;
+  t->ttl_ms = next->ttl_ms;
+  t->has_ttl = next->has_ttl;
+  t->is_private = next->is_private;
+  memset(next, 0, sizeof *next);
+  t->state = MG_TABLE_READY;
+  t->stale = 0;
+  t->fetched_ms = t->settled_ms = now_ms;
+  t->generation++;
+}
+
+/* ---- fetching ---------------------------------------------------------------------------------------------- */
+
+static int fetch_page(struct mg_load *load, uint64_t now_ms);
+
+static void settle(struct mg_load *load, const char *failure, uint64_t now_ms) {
+  struct mg_link *l = load->link;
+  struct mg_table *t = &l->lists[load->kind];
+  t->load = NULL;
+  if (!failure) {
+    install(t, &load->next, now_ms);
+    l->core->stats.lists_fetched++;
+  } else {
+    t->state = t->n ? MG_TABLE_READY : MG_TABLE_FAILED; /* what was known is still good for routing */
+    t->stale = 1;
+    t->settled_ms = now_ms;
+    mg_log(l->core->log, MG_LOG_WARN, "list.failed", "upstream", l->up->cfg->name, "list",
+           mg_method_name(list_method[load->kind]), "reason", failure, (char *)0);
+  }
+  load_free(load);
+  mg_wake(&t->waiters, now_ms);
+}
+
+static void next_page(struct mg_load *load, const struct mg_msg *m, uint64_t now_ms) {
+  struct mg_slice cursor = mg_msg_raw(m, MG_S_R_CURSOR);
+  if (load->cursor && mg_slice_eqz(cursor, load->cursor)) {
+    settle(load, "the same cursor came twice", now_ms);
+    return;
+  }
+  mg_free(load->cursor);
+  load->cursor = cursor.len <= CURSOR_MAX ? mg_memdup(cursor.ptr, cursor.len) : NULL;
+  if (!load->cursor || fetch_page(load, now_ms) != MCPGW_OK) settle(load, "the next page could not be asked for", now_ms);
+}
+
+static void on_page(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int status, uint64_t now_ms) {
+  struct mg_load *load = leg->arg;
+  (void)status;
+  if (m->kind == MG_ERROR) {
+    settle(load, "the upstream refused it", now_ms);
+    return;
+  }
+  int rc = mg_table_add_page(load->link, load->kind, &load->next, bytes, m);
+  if (rc == MCPGW_E_LIMIT) { /* cut, and said so: the part that fits is served */
+    mg_log(load->link->core->log, MG_LOG_WARN, "list.cut", "upstream", load->link->up->cfg->name, "list",
+           mg_method_name(list_method[load->kind]), (char *)0);
+    settle(load, NULL, now_ms);
+  } else if (rc != MCPGW_OK) {
+    settle(load, "it is no list", now_ms);
+  } else if (m->s[MG_S_R_CURSOR].type != MG_JSON_STRING) {
+    settle(load, NULL, now_ms);
+  } else {
+    next_page(load, m, now_ms);
+  }
+}
+
+static void on_page_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
+  settle(leg->arg, f->text ? f->text : "no answer", now_ms);
+}
+
+static const struct mg_leg_ops page_ops = {on_page, on_page_fail};
+
+static int build_list(struct mg_load *load, uint64_t id, struct mg_buf *b) {
+  mg_buf_addz(b, "{\"jsonrpc\":\"2.0\",\"id\":");
+  mg_buf_addu(b, id);
+  mg_buf_addz(b, ",\"method\":\"");
+  mg_buf_addz(b, mg_method_name(list_method[load->kind]));
+  mg_buf_addz(b, "\",\"params\":{");
+  if (load->link->modern) {
+    mg_buf_addz(b, "\"_meta\":{");
+    mg_build_modern_meta(b, MG_LIT(MG_GATEWAY_INFO), mg_slice(NULL, 0));
+    mg_buf_addz(b, load->cursor ? "}," : "}");
+  }
+  if (load->cursor) {
+    mg_buf_addz(b, "\"cursor\":");
+    mg_buf_addz(b, load->cursor);
+  }
+  mg_buf_addz(b, "}}");
+  return mg_buf_rc(b);
+}
+
+static int fetch_page(struct mg_load *load, uint64_t now_ms) {
+  struct mg_link *l = load->link;
+  const mcpgw_header header = {"Mcp-Method", mg_method_name(list_method[load->kind])};
+  struct mg_leg *leg;
+  struct mg_buf b;
+  if (l->state != MG_LINK_READY) return MCPGW_E_CLOSED;
+  int rc = mg_leg_new(l, NULL, list_method[load->kind], &page_ops, load, l->up->cfg->timeouts.list_ms, now_ms, &leg);
+  if (rc != MCPGW_OK) return rc;
+  mg_buf_init(&b, 2 * CURSOR_MAX);
+  rc = build_list(load, leg->id, &b);
+  mg_blob *bytes = rc == MCPGW_OK ? mg_blob_copy(l->core->budget, b.ptr, b.len) : NULL;
+  mg_buf_done(&b);
+  rc = bytes ? mg_leg_send(leg, bytes, &header, l->modern ? 1 : 0) : MCPGW_E_NOMEM;
+  mg_blob_unref(bytes);
+  if (rc != MCPGW_OK) mg_leg_free(leg);
+  return rc;
+}
+
+/* ---- asking -------------------------------------------------------------------------------------------------- */
+
+static int fresh_enough(const struct mg_table *t, const struct mg_call *call, uint64_t now_ms) {
+  uint64_t ttl = t->ttl_ms < TTL_CAP_MS ? t->ttl_ms : TTL_CAP_MS;
+  if (t->settled_ms && t->settled_ms >= call->created_ms) return 1; /* fetched for this very call */
+  return !t->stale && t->has_ttl && now_ms < t->fetched_ms + ttl;
+}
+
+static int start(struct mg_link *l, int kind, uint64_t now_ms) {
+  struct mg_table *t = &l->lists[kind];
+  struct mg_load *load = mg_calloc(1, sizeof *load);
+  if (!load) return MCPGW_E_NOMEM;
+  load->link = l;
+  load->kind = kind;
+  int rc = fetch_page(load, now_ms);
+  if (rc != MCPGW_OK) {
+    load_free(load);
+    return rc;
+  }
+  t->load = load;
+  if (t->state != MG_TABLE_READY) t->state = MG_TABLE_LOADING;
+  return MCPGW_OK;
+}
+
+int mg_catalog_need(struct mg_link *l, int kind, int fresh, struct mg_call *call, uint64_t now_ms) {
+  struct mg_table *t = &l->lists[kind];
+  if (t->state == MG_TABLE_READY && (!fresh || (!t->load && fresh_enough(t, call, now_ms)))) return MCPGW_OK;
+  if (t->state == MG_TABLE_FAILED && t->settled_ms >= call->created_ms) return MCPGW_E_IO;
+  int rc = t->load ? MCPGW_OK : start(l, kind, now_ms);
+  if (rc == MCPGW_OK) rc = mg_call_wait(call, &t->waiters);
+  return rc == MCPGW_OK ? MCPGW_E_AGAIN : rc;
+}
+
+/* ---- lists that pass by ------------------------------------------------------------------------------------------ */
+
+/* Writes the kept items of an array whose invalid tools are left out. */
+static void leave_out(struct mg_link *l, const struct mg_msg *m, struct mg_buf *text, struct mg_splice *edits) {
+  struct mg_span item, schema, name;
+  size_t pos = 0, dropped = 0, kept = 0;
+  mg_buf_addc(text, '[');
+  while (mg_json_item(m->doc, m->s[MG_S_R_TOOLS], &pos, &item)) {
+    struct mg_params p = {NULL, 0};
+    const char *why = NULL;
+    int bad = item.type == MG_JSON_OBJECT && mg_json_get(m->doc, item, "inputSchema", &schema) &&
+              mg_params_collect(m->doc, schema, &p, &why) == MCPGW_E_INVALID;
+    mg_params_done(&p);
+    if (bad) {
+      dropped++;
+      if (mg_json_get(m->doc, item, "name", &name)) mg_tool_refused(l, mg_span_inner(m->doc, name), why);
+      continue;
+    }
+    if (kept++) mg_buf_addc(text, ',');
+    mg_buf_adds(text, mg_span_slice(m->doc, item));
+  }
+  mg_buf_addc(text, ']');
+  if (!dropped) return;
+  mg_splice_value(edits, m->s[MG_S_R_TOOLS], mg_buf_rc(text) == MCPGW_OK ? mg_buf_slice(text) : MG_LIT("[]"));
+}
+
+void mg_catalog_learn(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, int whole, struct mg_buf *text,
+                      struct mg_splice *edits, uint64_t now_ms) {
+  struct mg_table *t = &l->lists[MG_LIST_TOOLS], next = {0};
+  if (m->s[MG_S_R_TOOLS].type != MG_JSON_ARRAY) return;
+  struct mg_slice all = mg_msg_raw(m, MG_S_R_TOOLS);
+  if (memmem(all.ptr, all.len, "x-mcp-h", 7) || memmem(all.ptr, all.len, "\\u00", 4)) leave_out(l, m, text, edits);
+  if (!whole || m->s[MG_S_R_CURSOR].type == MG_JSON_STRING || t->load) return;
+  if (mg_table_add_page(l, MG_LIST_TOOLS, &next, bytes, m) == MCPGW_OK) install(t, &next, now_ms);
+  mg_table_clear(&next);
+}

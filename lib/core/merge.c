@@ -1,0 +1,168 @@
+/* core/merge: owns the lists of an aggregate view: every upstream's items in config order, tools and
+ * prompts under their exposed names, schemas verbatim; an upstream that is down is left out and named. */
+#include <string.h>
+
+#include "core/brain.h"
+#include "crypt/seal.h"
+
+#define PAGE_ITEMS 1000
+#define PAGE_BYTES ((size_t)4 << 20)
+#define GATHER_MS 30000
+
+static const char *const member_of[MG_LIST_KINDS] = {"tools", "prompts", "resources", "resourceTemplates"};
+
+/* ---- cursors: kind, how far, and of which state of the lists; sealed, so that only ours come back ------ */
+
+struct cursor {
+  uint64_t kind, skip, generation;
+};
+
+static int cursor_out(struct mg_core *c, const struct cursor *cur, struct mg_buf *out) {
+  return mg_seal_new(c->cursor_key, mg_slice(cur, sizeof *cur), MG_LIT("cursor"), out);
+}
+
+static int cursor_in(struct mg_core *c, struct mg_slice text, struct cursor *cur) {
+  struct mg_buf plain;
+  mg_buf_init(&plain, 256);
+  int rc = mg_seal_open(c->cursor_key, text, MG_LIT("cursor"), &plain);
+  if (rc == MCPGW_OK && plain.len != sizeof *cur) rc = MCPGW_E_DENIED;
+  if (rc == MCPGW_OK) memcpy(cur, plain.ptr, sizeof *cur);
+  mg_buf_done(&plain);
+  return rc;
+}
+
+static int read_cursor(struct mg_call *call, int kind, struct cursor *cur) {
+  struct mg_msg m;
+  struct mg_wire_fault why;
+  if (!call->paged) return MCPGW_OK;
+  if (mg_wire_parse(call->doc, &m, &why) != MCPGW_OK || m.s[MG_S_CURSOR].type != MG_JSON_STRING) return MCPGW_E_PARSE;
+  int rc = cursor_in(call->core, mg_msg_inner(&m, MG_S_CURSOR), cur);
+  return rc == MCPGW_OK && cur->kind != (uint64_t)kind ? MCPGW_E_DENIED : rc;
+}
+
+/* ---- what is missing -------------------------------------------------------------------------------------- */
+
+static const char *absence(const struct mg_call *call, const struct mg_upstream *up) {
+  if (!call->ctx && up->speaks_modern < 0) return "it speaks no revision of this client's era";
+  return up->error[0] ? up->error : "not ready yet";
+}
+
+void mg_merge_unavailable(struct mg_call *call, struct mg_buf *out) {
+  int n = 0;
+  for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
+    struct mg_upstream *up = &call->core->ups[i];
+    if (mg_link_peek(call->core, call->ctx, i)) continue;
+    mg_buf_addz(out, n++ ? "," : "\"dev.mcpgw/unavailable\":{");
+    mg_buf_json_str(out, mg_slice_z(up->cfg->name));
+    mg_buf_addc(out, ':');
+    mg_buf_json_str(out, mg_slice_z(absence(call, up)));
+  }
+  if (n) mg_buf_addc(out, '}');
+}
+
+/* ---- gathering ----------------------------------------------------------------------------------------------- */
+
+static int gather(struct mg_call *call, int kind, uint64_t now_ms) {
+  struct mg_fault why;
+  for (size_t i = call->view.first; i < call->view.first + call->view.n && !call->gave_up; i++) {
+    struct mg_link *l = mg_link_get(call->core, call->ctx, i, now_ms, &why);
+    if (!l) continue;
+    if (l->state == MG_LINK_OPENING) mg_call_wait(call, &l->waiters);
+    else if (mg_link_has_list(l, kind)) mg_catalog_need(l, kind, !call->paged, call, now_ms);
+  }
+  if (!call->waiting) return MCPGW_OK;
+  mg_call_wait_until(call, now_ms + GATHER_MS);
+  return MCPGW_E_AGAIN;
+}
+
+/* ---- putting together -------------------------------------------------------------------------------------------- */
+
+struct page {
+  struct mg_buf out;
+  uint64_t seen, skip, taken, ttl_ms, generation;
+  int more, has_ttl, is_private, ready;
+};
+
+static void add_item(struct page *p, const struct mg_item *it) {
+  struct mg_span name = it->name;
+  if (p->taken++) mg_buf_addc(&p->out, ',');
+  if (!it->exposed) {
+    mg_buf_adds(&p->out, it->raw);
+    return;
+  }
+  mg_buf_adds(&p->out, mg_slice_sub(it->raw, 0, name.off));
+  mg_buf_json_str(&p->out, mg_slice_z(it->exposed));
+  mg_buf_adds(&p->out, mg_slice_sub(it->raw, name.off + name.len, it->raw.len));
+}
+
+static void add_table(struct page *p, const struct mg_table *t) {
+  uint64_t ttl = t->has_ttl ? t->ttl_ms : 0;
+  p->ttl_ms = p->has_ttl && p->ttl_ms < ttl ? p->ttl_ms : ttl;
+  p->has_ttl = 1;
+  p->is_private |= t->is_private;
+  p->generation = p->generation * 31 + t->generation;
+  for (size_t i = 0; i < t->n; i++) {
+    if (p->seen++ < p->skip) continue;
+    if (p->taken == PAGE_ITEMS || (p->taken && p->out.len + t->items[i].raw.len > PAGE_BYTES)) p->more = 1;
+    if (!p->more) add_item(p, &t->items[i]);
+  }
+}
+
+static void add_meta(struct mg_call *call, struct mg_buf *b) {
+  struct mg_buf missing;
+  mg_buf_init(&missing, (size_t)1 << 20);
+  mg_merge_unavailable(call, &missing);
+  mg_buf_addz(b, ",\"_meta\":{");
+  if (call->modern) mg_buf_addz(b, "\"io.modelcontextprotocol/serverInfo\":" MG_GATEWAY_INFO);
+  if (call->modern && missing.len) mg_buf_addc(b, ',');
+  mg_buf_adds(b, mg_buf_slice(&missing));
+  mg_buf_addz(b, "}}");
+  mg_buf_done(&missing);
+}
+
+static void finish(struct mg_call *call, struct page *p, int kind) {
+  struct mg_buf *b = &p->out;
+  mg_buf_addc(b, ']');
+  if (p->more) {
+    struct cursor cur = {(uint64_t)kind, p->skip + p->taken, p->generation};
+    mg_buf_addz(b, ",\"nextCursor\":\"");
+    cursor_out(call->core, &cur, b);
+    mg_buf_addc(b, '"');
+  }
+  if (call->modern) {
+    mg_buf_addz(b, ",\"resultType\":\"complete\",\"ttlMs\":");
+    mg_buf_addu(b, p->has_ttl ? p->ttl_ms : 0);
+    mg_buf_addz(b, p->is_private ? ",\"cacheScope\":\"private\"" : ",\"cacheScope\":\"public\"");
+  }
+  add_meta(call, b);
+  if (mg_buf_rc(b) == MCPGW_OK) mg_call_result(call, mg_buf_slice(b));
+  else mg_call_fail_rc(call, mg_buf_rc(b), NULL);
+}
+
+void mg_merge_list(struct mg_call *call, uint64_t now_ms) {
+  int kind = mg_list_kind(call->method);
+  struct cursor cur = {0, 0, 0};
+  struct page p = {.skip = 0};
+  if (read_cursor(call, kind, &cur) != MCPGW_OK) {
+    mg_call_error(call, MG_RPC_PARAMS, "this cursor is not one of ours; list from the start", mg_slice(NULL, 0));
+    return;
+  }
+  if (gather(call, kind, now_ms) == MCPGW_E_AGAIN) return;
+  mg_buf_init(&p.out, PAGE_BYTES + MG_MAX_LIST_BYTES);
+  p.skip = cur.skip;
+  mg_buf_addz(&p.out, "{\"");
+  mg_buf_addz(&p.out, member_of[kind]);
+  mg_buf_addz(&p.out, "\":[");
+  for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
+    struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
+    if (!l) continue;
+    p.ready++;
+    if (mg_link_has_list(l, kind)) add_table(&p, &l->lists[kind]);
+  }
+  if (call->paged && p.generation != cur.generation)
+    mg_call_error(call, MG_RPC_PARAMS, "the list changed since this cursor was given; list from the start",
+                  mg_slice(NULL, 0));
+  else if (!p.ready && !call->ctx) mg_merge_none(call);
+  else finish(call, &p, kind);
+  mg_buf_done(&p.out);
+}
