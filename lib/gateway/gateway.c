@@ -1,0 +1,297 @@
+/* gateway/gateway: owns the gateway object: what it is made of, its clock, its stop. It knows no
+ * protocol. */
+#include "gateway/gateway.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+#define AFTER_STOP_MS 6000 /* children and farewells get so long once the last call is over */
+#define STOP_LOOK_MS 20    /* how often a stopping gateway looks whether it is done */
+#define FAREWELL_MS 200    /* after the last link was closed: time for DELETEs to leave */
+#define MAX_ALARMS ((size_t)1 << 20)
+
+uint64_t mg_gw_now(struct mcpgw_gateway *gw) {
+  return mg_loop_now_ms(gw->loop);
+}
+
+int mg_gw_guard(const struct mcpgw_gateway *gw) {
+  return gw->pid == (int)getpid() ? MCPGW_OK : MCPGW_E_STATE;
+}
+
+/* ---- time ----------------------------------------------------------------------------------------------- */
+
+void mg_gw_alarm(struct mcpgw_gateway *gw, struct mg_alarm *a, uint64_t at_ms) {
+  mg_heap_set(&gw->alarms, &a->node, at_ms); /* without memory it does not ring: the stream lives a little longer */
+}
+
+void mg_gw_alarm_off(struct mcpgw_gateway *gw, struct mg_alarm *a) {
+  mg_heap_del(&gw->alarms, &a->node);
+}
+
+static uint64_t next_ms(struct mcpgw_gateway *gw) {
+  uint64_t at = mg_core_next_ms(gw->core);
+  struct mg_heap_node *top = mg_heap_top(&gw->alarms);
+  if (top && top->at_ms < at) at = top->at_ms;
+  if (gw->stopping && !gw->stopped && mg_gw_now(gw) + STOP_LOOK_MS < at) at = mg_gw_now(gw) + STOP_LOOK_MS;
+  return at;
+}
+
+/* The timer only ever moves to an earlier time here; most deadlines are met long before it fires. */
+void mg_gw_settle(struct mcpgw_gateway *gw) {
+  uint64_t at = next_ms(gw), now = mg_gw_now(gw);
+  if (at >= gw->armed_ms) return;
+  gw->armed_ms = at;
+  mg_timer_set(gw->timer, at > now ? at - now : 0);
+}
+
+static void ring(struct mcpgw_gateway *gw, uint64_t now_ms) {
+  struct mg_heap_node *top;
+  while ((top = mg_heap_top(&gw->alarms)) && top->at_ms <= now_ms) {
+    struct mg_alarm *a = MG_CONTAINER(top, struct mg_alarm, node);
+    mg_heap_del(&gw->alarms, top);
+    a->fire(a, now_ms);
+  }
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------- */
+
+static void step_stop(struct mcpgw_gateway *gw, uint64_t now_ms) {
+  if (gw->stopping == 1 && (mg_core_calls(gw->core) == 0 || now_ms >= gw->stop_ms)) {
+    gw->stopping = 2;
+    gw->stop_ms = now_ms + AFTER_STOP_MS;
+    mg_core_end_all(gw->core);
+    mg_gw_close_links(gw);
+    if (gw->server) mg_http_server_stop_accepting(gw->server);
+  }
+  if (gw->stopping != 2) return;
+  int children = mg_child_count(gw->loop);
+  size_t conns = gw->server ? mg_http_server_connections(gw->server) : 0;
+  int said_farewell = now_ms + AFTER_STOP_MS >= gw->stop_ms + FAREWELL_MS;
+  if ((children == 0 && conns == 0 && said_farewell) || now_ms >= gw->stop_ms) gw->stopped = 1;
+}
+
+int mg_gw_stop(struct mcpgw_gateway *gw, uint64_t deadline_ms) {
+  uint64_t now = mg_gw_now(gw);
+  if (gw->stopping) {
+    if (now + deadline_ms < gw->stop_ms) gw->stop_ms = now + deadline_ms;
+  } else {
+    gw->stopping = 1;
+    gw->stop_ms = now + deadline_ms;
+    if (gw->server) mg_http_server_stop_accepting(gw->server);
+    mg_core_drain(gw->core);
+  }
+  mg_gw_settle(gw);
+  return MCPGW_OK;
+}
+
+static void on_timer(void *arg) {
+  struct mcpgw_gateway *gw = arg;
+  uint64_t now = mg_gw_now(gw);
+  gw->armed_ms = UINT64_MAX;
+  mg_core_tick(gw->core, now);
+  ring(gw, now);
+  if (gw->stopping) step_stop(gw, now);
+  mg_gw_settle(gw);
+}
+
+/* ---- making and unmaking ------------------------------------------------------------------------------------ */
+
+static int make_parts(struct mcpgw_gateway *gw) {
+  int rc = mg_loop_new(&gw->loop);
+  if (rc == MCPGW_OK) rc = mg_timer_new(gw->loop, on_timer, gw, &gw->timer);
+  if (rc == MCPGW_OK) rc = mg_http_client_new(gw->loop, &gw->log, &gw->http);
+  if (rc == MCPGW_OK) rc = mg_core_new(gw->config, &mg_gw_ports, gw, &gw->budget, &gw->log, &gw->core);
+  if (rc == MCPGW_OK) rc = mg_gw_transports(gw);
+  return rc;
+}
+
+int mg_gw_new(struct mg_config *config, const mcpgw_gateway_options *o, struct mcpgw_gateway **out) {
+  struct mcpgw_gateway *gw = mg_calloc(1, sizeof *gw);
+  if (!gw) return MCPGW_E_NOMEM;
+  int rc = MCPGW_E_NOMEM;
+  gw->config = mg_config_ref(config);
+  gw->pid = (int)getpid();
+  gw->armed_ms = UINT64_MAX;
+  gw->budget.limit = (size_t)config->limits.memory_bytes;
+  gw->log.level = config->log_level;
+  gw->log.write = o->log;
+  gw->log.data = o->log_data;
+  mg_heap_init(&gw->alarms, MAX_ALARMS);
+  mg_list_init(&gw->closing);
+  mg_list_init(&gw->clients);
+  mg_list_init(&gw->events);
+  if (o->launcher && !(gw->launcher = mg_strdup(o->launcher))) goto out;
+  gw->ups = mg_calloc(config->n_servers ? config->n_servers : 1, sizeof *gw->ups);
+  if (!gw->ups || (rc = make_parts(gw)) != MCPGW_OK) goto out;
+  *out = gw;
+  gw = NULL;
+  rc = MCPGW_OK;
+out:
+  mg_gw_free(gw);
+  return rc;
+}
+
+static void free_clients(struct mcpgw_gateway *gw) {
+  struct mg_list *node;
+  while ((node = mg_list_first(&gw->clients))) mg_peer_close((struct mcpgw_client *)node);
+  while ((node = mg_list_first(&gw->events))) {
+    mg_list_del(node);
+    mg_peer_event_free((struct mcpgw_event *)node);
+  }
+}
+
+void mg_gw_free(struct mcpgw_gateway *gw) {
+  if (!gw) return;
+  free_clients(gw);
+  if (gw->server) mg_http_server_free(gw->server);
+  mg_core_free(gw->core);
+  mg_gw_close_links(gw);
+  for (size_t i = 0; gw->ups && i < gw->config->n_servers; i++)
+    if (gw->ups[i].transport_free) gw->ups[i].transport_free(gw->ups[i].transport);
+  if (gw->loop) mg_child_drain(gw->loop, 0);
+  if (gw->http) mg_http_client_free(gw->http);
+  if (gw->timer) mg_timer_free(gw->timer);
+  if (gw->loop) mg_loop_free(gw->loop);
+  for (size_t i = 0; i < gw->n_endpoints; i++) mg_free(gw->endpoints[i]);
+  mg_free(gw->endpoints);
+  mg_heap_done(&gw->alarms);
+  mg_free(gw->ups);
+  mg_free(gw->launcher);
+  mg_config_unref(gw->config);
+  mg_free(gw);
+}
+
+/* ---- listening ------------------------------------------------------------------------------------------------ */
+
+static int add_endpoint(struct mcpgw_gateway *gw, const struct mg_buf *bound) {
+  struct mg_buf url;
+  mg_buf_init(&url, 512);
+  int unix_socket = mg_slice_starts(mg_buf_slice(bound), MG_LIT("unix:"));
+  if (!unix_socket) mg_buf_addz(&url, "http://");
+  mg_buf_adds(&url, mg_buf_slice(bound));
+  if (!unix_socket) mg_buf_addz(&url, "/mcp");
+  mg_buf_addc(&url, 0);
+  char **v = mg_buf_rc(&url) == MCPGW_OK ? mg_realloc(gw->endpoints, (gw->n_endpoints + 1) * sizeof *v) : NULL;
+  if (!v) {
+    mg_buf_done(&url);
+    return MCPGW_E_NOMEM;
+  }
+  gw->endpoints = v;
+  v[gw->n_endpoints++] = url.ptr; /* the buffer's memory is the endpoint's now */
+  return MCPGW_OK;
+}
+
+static int open_server(struct mcpgw_gateway *gw) {
+  const struct mg_config *c = gw->config;
+  struct mg_http_limits limits = {.header_bytes = (size_t)c->limits.header_bytes,
+                                  .body_bytes = (size_t)c->limits.body_bytes,
+                                  .connections = (size_t)c->limits.connections,
+                                  .header_ms = 10000,
+                                  .body_ms = 30000,
+                                  .idle_ms = 75000,
+                                  .write_ms = 60000};
+  if (gw->server) return MCPGW_OK;
+  return mg_http_server_new(gw->loop, &limits, &mg_gw_http_events, gw, &gw->log, &gw->budget, &gw->server);
+}
+
+int mg_gw_listen(struct mcpgw_gateway *gw) {
+  mg_err_clear(&gw->err);
+  if (gw->stopping) return mg_err_set(&gw->err, MCPGW_E_STATE, "the gateway is stopping");
+  int rc = mg_config_check_listen(gw->config, &gw->err);
+  if (rc == MCPGW_OK) rc = open_server(gw);
+  for (size_t i = 0; rc == MCPGW_OK && gw->config->listen[i]; i++) {
+    struct mg_buf bound;
+    mg_buf_init(&bound, 300);
+    rc = mg_http_server_listen(gw->server, mg_slice_z(gw->config->listen[i]), &bound, &gw->err);
+    if (rc == MCPGW_OK) rc = add_endpoint(gw, &bound);
+    mg_buf_done(&bound);
+  }
+  if (rc != MCPGW_OK) mg_err_set(&gw->err, rc, "cannot listen: %s", mg_rc_name(rc));
+  return rc;
+}
+
+/* ---- turning ---------------------------------------------------------------------------------------------------- */
+
+int mg_gw_timeout_ms(struct mcpgw_gateway *gw) {
+  if (!mg_list_empty(&gw->events)) return 0;
+  mg_gw_settle(gw);
+  return mg_loop_timeout_ms(gw->loop);
+}
+
+static void nothing(void *arg) {
+  (void)arg;
+}
+
+int mg_gw_turn(struct mcpgw_gateway *gw, int timeout_ms) {
+  struct mg_timer *limit = NULL;
+  int mode = timeout_ms == 0 || !mg_list_empty(&gw->events) ? MG_RUN_NOWAIT : MG_RUN_ONCE;
+  mg_gw_settle(gw);
+  if (mode == MG_RUN_ONCE && timeout_ms > 0) {
+    int rc = mg_timer_new(gw->loop, nothing, NULL, &limit);
+    if (rc != MCPGW_OK) return rc;
+    mg_timer_set(limit, (uint64_t)timeout_ms);
+  }
+  int rc = mg_loop_run(gw->loop, mode);
+  mg_timer_free(limit);
+  if (rc == MCPGW_OK) mg_gw_settle(gw);
+  return rc;
+}
+
+struct counter {
+  const char *name;
+  uint64_t value;
+};
+
+static int write_counters(const struct counter *v, size_t n, char **out) {
+  struct mg_buf b;
+  mg_buf_init(&b, 8192);
+  for (size_t i = 0; i < n; i++) {
+    mg_buf_addc(&b, i ? ',' : '{');
+    mg_buf_json_str(&b, mg_slice_z(v[i].name));
+    mg_buf_addc(&b, ':');
+    mg_buf_addu(&b, v[i].value);
+  }
+  mg_buf_addc(&b, '}');
+  mg_buf_addc(&b, 0);
+  if (mg_buf_rc(&b) != MCPGW_OK) {
+    mg_buf_done(&b);
+    return MCPGW_E_NOMEM;
+  }
+  *out = b.ptr; /* OWNED by the caller now */
+  return MCPGW_OK;
+}
+
+int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
+  const struct mg_stats *s = mg_core_stats(gw->core);
+  const struct counter v[] = {
+      {"requests", s->requests},
+      {"replies", s->replies},
+      {"errors", s->errors},
+      {"cancelled", s->cancelled},
+      {"timeouts", s->timeouts},
+      {"overloaded", s->overloaded},
+      {"unknown_ids", s->unknown_ids},
+      {"unknown_tokens", s->unknown_tokens},
+      {"unknown_responses", s->unknown_responses},
+      {"dropped_notifications", s->dropped_notifications},
+      {"upstream_protocol", s->upstream_protocol},
+      {"links_opened", s->links_opened},
+      {"links_lost", s->links_lost},
+      {"contexts_opened", s->contexts_opened},
+      {"contexts_ended", s->contexts_ended},
+      {"lists_fetched", s->lists_fetched},
+      {"tools_refused", s->tools_refused},
+      {"streams_cut", gw->streams_cut},
+      {"replays_dropped", gw->replays_dropped},
+      {"events_dropped", gw->events_dropped},
+      {"log_lines_dropped", gw->log.dropped},
+      {"contexts", mg_core_contexts(gw->core)},
+      {"calls", mg_core_calls(gw->core)},
+      {"children", (uint64_t)mg_child_count(gw->loop)},
+      {"connections", gw->server ? mg_http_server_connections(gw->server) : 0},
+      {"memory_bytes", gw->budget.used},
+  };
+  return write_counters(v, sizeof v / sizeof v[0], out);
+}

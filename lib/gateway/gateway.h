@@ -1,0 +1,185 @@
+/* gateway: the glue between listeners, the brain and the transports. What is declared here is shared by
+ * the files of this room and by api/. */
+#ifndef MG_GATEWAY_GATEWAY_H
+#define MG_GATEWAY_GATEWAY_H
+#include "base/err.h"
+#include "base/heap.h"
+#include "base/map.h"
+#include "config/config.h"
+#include "core/core.h"
+#include "http/client.h"
+#include "http/server.h"
+#include "loop/child.h"
+#include "loop/loop.h"
+#include "mcpgw/gateway.h"
+
+#define MG_MAX_EVENTS 65536
+#define MG_MAX_CLIENTS 4096
+
+struct mg_gw_upstream { /* how links to one server are made */
+  const mcpgw_transport_ops *ops;
+  void *transport;
+  void (*transport_free)(void *);
+};
+
+struct mcpgw_link { /* the public link: a core link and its transport */
+  struct mcpgw_gateway *gw;
+  struct mg_link *core; /* NULL once the core has let go of it */
+  const mcpgw_transport_ops *ops;
+  void *impl;
+  int graceful;
+  const struct mg_cfg_server *cfg;
+  struct mg_list node; /* in gw->closing */
+};
+
+struct mg_alarm { /* a deadline of a stream */
+  struct mg_heap_node node; /* first */
+  void (*fire)(struct mg_alarm *a, uint64_t now_ms);
+};
+
+struct mcpgw_gateway {
+  struct mg_config *config;
+  struct mg_loop *loop;
+  struct mg_http_server *server;
+  struct mg_http_client *http;
+  struct mg_core *core;
+  struct mg_budget budget;
+  struct mg_log log;
+  struct mg_err err;
+  struct mg_gw_upstream *ups;
+  char *launcher;
+  int pid; /* of the process that made it */
+
+  struct mg_timer *timer;
+  uint64_t armed_ms;
+  struct mg_heap alarms;
+  struct mg_list closing; /* links whose transport is to be closed in a turn of its own */
+  int closing_posted;
+
+  char **endpoints;
+  size_t n_endpoints;
+  struct mg_list clients, events;
+  size_t n_events, n_clients;
+  uint64_t streams_cut, replays_dropped, events_dropped;
+  int stopping, stopped, woken; /* stopping: 1 calls may finish, 2 everything is being ended */
+  uint64_t stop_ms;
+};
+
+/* ---- gateway.c ---------------------------------------------------------------------------------------- */
+int mg_gw_new(struct mg_config *config, const mcpgw_gateway_options *o, struct mcpgw_gateway **out);
+void mg_gw_free(struct mcpgw_gateway *gw);
+int mg_gw_listen(struct mcpgw_gateway *gw);
+int mg_gw_turn(struct mcpgw_gateway *gw, int timeout_ms); /* 0: does not block; -1: no limit */
+int mg_gw_timeout_ms(struct mcpgw_gateway *gw);
+int mg_gw_stop(struct mcpgw_gateway *gw, uint64_t deadline_ms);
+int mg_gw_stats(struct mcpgw_gateway *gw, char **out);
+int mg_gw_guard(const struct mcpgw_gateway *gw); /* MCPGW_E_STATE in a forked child */
+void mg_gw_alarm(struct mcpgw_gateway *gw, struct mg_alarm *a, uint64_t at_ms); /* sets or moves */
+void mg_gw_alarm_off(struct mcpgw_gateway *gw, struct mg_alarm *a);
+void mg_gw_settle(struct mcpgw_gateway *gw); /* after anything happened: is the timer early enough? */
+uint64_t mg_gw_now(struct mcpgw_gateway *gw);
+
+/* ---- link.c ------------------------------------------------------------------------------------------- */
+extern const struct mg_ports mg_gw_ports;
+int mg_gw_transports(struct mcpgw_gateway *gw); /* one for each configured server */
+int mg_gw_set_transport(struct mcpgw_gateway *gw, struct mg_slice name, const mcpgw_transport_ops *ops, void *transport);
+void mg_gw_close_links(struct mcpgw_gateway *gw);
+/* The view a path segment or slug names; n 0: no such server. Empty: everything. */
+struct mg_view mg_gw_view(const struct mcpgw_gateway *gw, struct mg_slice slug);
+
+/* A sink of this room: what the core hands it goes through these. */
+struct mg_out {
+  struct mg_sink sink; /* first */
+  void (*message)(struct mg_out *o, struct mg_outgoing *m); /* consumes m->segs */
+  void (*streaming)(struct mg_out *o);
+  void (*drop)(struct mg_out *o);
+};
+void mg_segs_unref(struct mg_seg *segs, size_t n);
+
+/* ---- endpoint.c, access.c ------------------------------------------------------------------------------- */
+extern const struct mg_http_events mg_gw_http_events;
+int mg_access_check(struct mcpgw_gateway *gw, struct mg_exchange *x, const struct mg_http_request *r, const char **why);
+/* Appends the CORS response headers an allowed origin gets. */
+void mg_access_cors(struct mcpgw_gateway *gw, struct mg_exchange *x, struct mg_buf *out);
+struct mg_slice mg_access_principal(struct mcpgw_gateway *gw, struct mg_exchange *x);
+
+/* ---- replay.c: what a legacy stream remembers, so that a client may resume it ------------------------------ */
+struct mg_replay_event {
+  uint64_t seq;
+  struct mg_seg *segs;
+  size_t n, len;
+};
+struct mg_replay {
+  struct mg_replay_event *v;
+  size_t n, cap, bytes, max_events, max_bytes;
+  uint64_t dropped;
+};
+void mg_replay_init(struct mg_replay *r, size_t max_events, size_t max_bytes);
+void mg_replay_done(struct mg_replay *r);
+/* Takes references of its own. Beyond a ceiling the oldest go, and are counted. */
+int mg_replay_add(struct mg_replay *r, uint64_t seq, const struct mg_seg *segs, size_t n);
+void mg_replay_drop_to(struct mg_replay *r, uint64_t seq); /* events up to seq were received */
+
+/* ---- stream.c: the answer to one POST, or a session's own channel ------------------------------------------- */
+struct mg_stream;
+struct mg_session;
+/* The answer to a POST of n requests. session NULL: modern (or an initialize). */
+int mg_stream_post(struct mcpgw_gateway *gw, struct mg_exchange *x, struct mg_session *s, int batch, size_t requests,
+                   struct mg_stream **out);
+int mg_stream_channel(struct mcpgw_gateway *gw, struct mg_session *s, struct mg_stream **out); /* no exchange yet */
+struct mg_sink *mg_stream_sink(struct mg_stream *st);
+uint64_t mg_stream_number(const struct mg_stream *st);
+/* A GET takes the stream over from where the client lost it. */
+int mg_stream_attach(struct mg_stream *st, struct mg_exchange *x, uint64_t after_seq);
+void mg_stream_gone(struct mg_stream *st, struct mg_exchange *x); /* the client's connection is gone */
+void mg_stream_bind(struct mg_stream *st, struct mg_session *s); /* initialize: the session it made */
+void mg_stream_close(struct mg_stream *st); /* ends it, whatever was pending; frees */
+struct mg_list *mg_stream_node(struct mg_stream *st);
+struct mg_stream *mg_stream_of(struct mg_list *node);
+
+/* ---- session.c: the streams of a legacy context -------------------------------------------------------------- */
+int mg_session_new(struct mcpgw_gateway *gw, struct mg_ctx *ctx, struct mg_session **out);
+void mg_session_free(struct mg_session *s); /* closes its streams */
+struct mg_ctx *mg_session_ctx(const struct mg_session *s);
+uint64_t mg_session_add(struct mg_session *s, struct mg_stream *st); /* gives it its number */
+void mg_session_remove(struct mg_session *s, struct mg_stream *st);
+/* A GET: attaches it to the channel, or to the stream that Last-Event-ID names. MCPGW_E_NOT_FOUND: none. */
+int mg_session_get(struct mg_session *s, struct mg_exchange *x, struct mg_slice last_event_id);
+
+/* ---- peer.c, auto.c: in-process clients ------------------------------------------------------------------------ */
+struct mcpgw_event {
+  struct mg_list node; /* first */
+  unsigned kind;
+  struct mcpgw_client *client;
+  uint64_t request_id;
+  size_t len;
+  char data[]; /* len bytes and a NUL */
+};
+struct mcpgw_client {
+  struct mg_list node; /* first; in gw->clients */
+  struct mg_out out;
+  struct mcpgw_gateway *gw;
+  struct mg_ctx *ctx;
+  struct mg_view view;
+  unsigned mode;
+  int closed;     /* CLOSED was told */
+  int stage;      /* AUTO: see auto.c */
+  uint64_t next_id;
+  struct mg_buf waiting; /* AUTO: requests before the client is ready, one JSON text and a NUL each */
+};
+int mg_peer_open(struct mcpgw_gateway *gw, struct mg_slice server, unsigned mode, struct mcpgw_client **out);
+void mg_peer_close(struct mcpgw_client *c);
+int mg_peer_send(struct mcpgw_client *c, struct mg_slice message); /* whole messages, of either era */
+int mg_peer_next(struct mcpgw_gateway *gw, struct mcpgw_event **out);
+void mg_peer_event_free(struct mcpgw_event *e);
+int mg_peer_event(struct mcpgw_client *c, unsigned kind, uint64_t id, const struct mg_seg *segs, size_t n);
+void mg_peer_fail(struct mcpgw_client *c, const char *why); /* CLOSED, once */
+int mg_peer_is(const struct mcpgw_gateway *gw, const void *user);
+void mg_peer_ctx_ended(struct mcpgw_client *c);
+
+void mg_auto_start(struct mcpgw_client *c);
+/* A message for an AUTO client: handshakes are its own, replies get their request's id. */
+void mg_auto_message(struct mcpgw_client *c, struct mg_slice doc);
+int mg_auto_request(struct mcpgw_client *c, struct mg_slice method, struct mg_slice params, uint64_t *id);
+int mg_auto_cancel(struct mcpgw_client *c, uint64_t id);
+#endif

@@ -1,0 +1,165 @@
+/* gateway/link: owns the seam between the brain's links and the transports that carry them. A transport is
+ * closed in a turn of its own: it may be on the stack when the brain lets go of it. */
+#include "base/mem.h"
+#include "gateway/gateway.h"
+#include "transport/http.h"
+#include "transport/stdio.h"
+
+#define TERM_MS 2000 /* after stdin was closed */
+#define KILL_MS 2000 /* after TERM */
+
+/* ---- ports -------------------------------------------------------------------------------------------- */
+
+static int port_open(void *arg, struct mg_link *core, void **port, int *cancel_closes) {
+  struct mcpgw_gateway *gw = arg;
+  const struct mg_cfg_server *cfg = mg_link_cfg(core);
+  const struct mg_gw_upstream *up = &gw->ups[cfg - gw->config->servers];
+  if (!up->ops) return MCPGW_E_NOT_FOUND;
+  struct mcpgw_link *l = mg_calloc(1, sizeof *l);
+  if (!l) return MCPGW_E_NOMEM;
+  l->gw = gw;
+  l->core = core;
+  l->ops = up->ops;
+  l->cfg = cfg;
+  int rc = l->ops->open(up->transport, l, &l->impl);
+  if (rc != MCPGW_OK) {
+    mg_free(l);
+    return rc;
+  }
+  *port = l;
+  *cancel_closes = l->ops->cancel_closes ? l->ops->cancel_closes(l->impl) : 0;
+  return MCPGW_OK;
+}
+
+static int port_send(void *port, const mcpgw_message *m) {
+  struct mcpgw_link *l = port;
+  return l->ops->send(l->impl, m);
+}
+
+static void port_cancel(void *port, uint64_t call) {
+  struct mcpgw_link *l = port;
+  l->ops->cancel(l->impl, call);
+}
+
+static void port_listen(void *port, const char *revision) {
+  struct mcpgw_link *l = port;
+  if (l->ops->listen) l->ops->listen(l->impl, revision);
+}
+
+void mg_gw_close_links(struct mcpgw_gateway *gw) {
+  struct mg_list *node;
+  while ((node = mg_list_first(&gw->closing))) {
+    struct mcpgw_link *l = MG_CONTAINER(node, struct mcpgw_link, node);
+    mg_list_del(node);
+    l->ops->close(l->impl, l->graceful ? MCPGW_CLOSE_GRACEFUL : 0);
+    mg_free(l);
+  }
+}
+
+static void close_later(void *arg) {
+  struct mcpgw_gateway *gw = arg;
+  gw->closing_posted = 0;
+  mg_gw_close_links(gw);
+}
+
+static void port_close(void *port, int graceful) {
+  struct mcpgw_link *l = port;
+  l->core = NULL; /* nothing it says matters any more */
+  l->graceful = graceful;
+  mg_list_add(&l->gw->closing, &l->node);
+  if (!l->gw->closing_posted) l->gw->closing_posted = mg_loop_defer(l->gw->loop, close_later, l->gw) == MCPGW_OK;
+}
+
+static void sink_message(struct mg_sink *s, struct mg_outgoing *m) {
+  struct mg_out *o = (struct mg_out *)s;
+  o->message(o, m);
+}
+
+static void sink_streaming(struct mg_sink *s) {
+  struct mg_out *o = (struct mg_out *)s;
+  if (o->streaming) o->streaming(o);
+}
+
+static void sink_drop(struct mg_sink *s) {
+  struct mg_out *o = (struct mg_out *)s;
+  if (o->drop) o->drop(o);
+}
+
+static void ctx_ended(struct mg_ctx *ctx, void *user) {
+  (void)ctx;
+  struct mg_out *owner = user; /* both kinds of owner begin with what tells them apart */
+  if (!owner) return;
+  if (owner->message == NULL) mg_session_free(user);
+  else mg_peer_ctx_ended(MG_CONTAINER(owner, struct mcpgw_client, out));
+}
+
+const struct mg_ports mg_gw_ports = {port_open,    port_send,      port_cancel, port_listen, port_close,
+                                     sink_message, sink_streaming, sink_drop,   ctx_ended};
+
+void mg_segs_unref(struct mg_seg *segs, size_t n) {
+  for (size_t i = 0; i < n; i++) mg_blob_unref(segs[i].blob);
+}
+
+/* ---- transports ------------------------------------------------------------------------------------------- */
+
+static int make_stdio(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, struct mg_gw_upstream *up) {
+  struct mg_stdio_config c = {.loop = gw->loop,
+                              .argv = s->argv,
+                              .env = s->env,
+                              .cwd = s->cwd,
+                              .launcher = gw->launcher,
+                              .term_ms = TERM_MS,
+                              .kill_ms = KILL_MS};
+  up->ops = &mg_transport_stdio_ops;
+  up->transport_free = mg_transport_stdio_free;
+  return mg_transport_stdio_new(&c, &up->transport);
+}
+
+static int make_http(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, struct mg_gw_upstream *up) {
+  struct mg_http_transport_config c = {.client = gw->http,
+                                       .budget = &gw->budget,
+                                       .url = s->url,
+                                       .headers = s->headers,
+                                       .connect_ms = s->timeouts.connect_ms};
+  up->ops = &mg_transport_http_ops;
+  up->transport_free = mg_transport_http_free;
+  return mg_transport_http_new(&c, &up->transport);
+}
+
+int mg_gw_transports(struct mcpgw_gateway *gw) {
+  for (size_t i = 0; i < gw->config->n_servers; i++) {
+    const struct mg_cfg_server *s = &gw->config->servers[i];
+    int rc = MCPGW_OK;
+    if (s->kind == MG_SERVER_STDIO) rc = make_stdio(gw, s, &gw->ups[i]);
+    else if (s->kind == MG_SERVER_HTTP) rc = make_http(gw, s, &gw->ups[i]);
+    else if (s->kind == MG_SERVER_SSE)
+      mg_log(&gw->log, MG_LOG_ERROR, "config.unsupported", "server", s->name, "text",
+             "HTTP+SSE servers (2024-11-05) are not supported by this version: it stays away", (char *)0);
+    if (rc != MCPGW_OK) {
+      gw->ups[i].transport_free = NULL;
+      mg_log(&gw->log, MG_LOG_ERROR, "config.server", "server", s->name, "text", mg_rc_name(rc), (char *)0);
+      return rc;
+    }
+  }
+  return MCPGW_OK;
+}
+
+int mg_gw_set_transport(struct mcpgw_gateway *gw, struct mg_slice name, const mcpgw_transport_ops *ops,
+                        void *transport) {
+  for (size_t i = 0; i < gw->config->n_servers; i++) {
+    if (!mg_slice_eqz(name, gw->config->servers[i].name)) continue;
+    if (gw->config->servers[i].kind != MG_SERVER_CUSTOM || gw->ups[i].ops) return MCPGW_E_STATE;
+    gw->ups[i].ops = ops;
+    gw->ups[i].transport = transport;
+    return MCPGW_OK;
+  }
+  return MCPGW_E_NOT_FOUND;
+}
+
+struct mg_view mg_gw_view(const struct mcpgw_gateway *gw, struct mg_slice slug) {
+  struct mg_view all = {0, gw->config->n_servers}, none = {0, 0};
+  if (!slug.len) return all;
+  for (size_t i = 0; i < gw->config->n_servers; i++)
+    if (mg_slice_eqz(slug, gw->config->servers[i].slug)) return (struct mg_view){i, 1};
+  return none;
+}

@@ -1,0 +1,1 @@
+gateway := gateway link stream replay session endpoint access peer auto
