@@ -1,0 +1,3 @@
+module mcpgw.dev/examples/go
+
+go 1.19
