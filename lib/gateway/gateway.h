@@ -32,6 +32,10 @@ struct mcpgw_link { /* the public link: a core link and its transport */
   struct mg_list node; /* in gw->closing */
 };
 
+struct mg_owner { /* what a context's user pointer points to: first in a session and in a client */
+  void (*ctx_ended)(struct mg_owner *o);
+};
+
 struct mg_alarm { /* a deadline of a stream */
   struct mg_heap_node node; /* first */
   void (*fire)(struct mg_alarm *a, uint64_t now_ms);
@@ -132,7 +136,9 @@ uint64_t mg_stream_number(const struct mg_stream *st);
 /* A GET takes the stream over from where the client lost it. */
 int mg_stream_attach(struct mg_stream *st, struct mg_exchange *x, uint64_t after_seq);
 void mg_stream_gone(struct mg_stream *st, struct mg_exchange *x); /* the client's connection is gone */
-void mg_stream_bind(struct mg_stream *st, struct mg_session *s); /* initialize: the session it made */
+/* initialize: the session that it makes. *self is set to NULL when the stream goes away before. */
+void mg_stream_watch(struct mg_stream *st, struct mg_stream **self);
+void mg_stream_bind(struct mg_stream *st, struct mg_session *s);
 void mg_stream_close(struct mg_stream *st); /* ends it, whatever was pending; frees */
 struct mg_list *mg_stream_node(struct mg_stream *st);
 struct mg_stream *mg_stream_of(struct mg_list *node);
@@ -157,6 +163,7 @@ struct mcpgw_event {
 };
 struct mcpgw_client {
   struct mg_list node; /* first; in gw->clients */
+  struct mg_owner owner;
   struct mg_out out;
   struct mcpgw_gateway *gw;
   struct mg_ctx *ctx;
@@ -174,8 +181,6 @@ int mg_peer_next(struct mcpgw_gateway *gw, struct mcpgw_event **out);
 void mg_peer_event_free(struct mcpgw_event *e);
 int mg_peer_event(struct mcpgw_client *c, unsigned kind, uint64_t id, const struct mg_seg *segs, size_t n);
 void mg_peer_fail(struct mcpgw_client *c, const char *why); /* CLOSED, once */
-int mg_peer_is(const struct mcpgw_gateway *gw, const void *user);
-void mg_peer_ctx_ended(struct mcpgw_client *c);
 
 void mg_auto_start(struct mcpgw_client *c);
 /* A message for an AUTO client: handshakes are its own, replies get their request's id. */

@@ -86,11 +86,9 @@ static void sink_drop(struct mg_sink *s) {
 }
 
 static void ctx_ended(struct mg_ctx *ctx, void *user) {
+  struct mg_owner *owner = user;
   (void)ctx;
-  struct mg_out *owner = user; /* both kinds of owner begin with what tells them apart */
-  if (!owner) return;
-  if (owner->message == NULL) mg_session_free(user);
-  else mg_peer_ctx_ended(MG_CONTAINER(owner, struct mcpgw_client, out));
+  if (owner) owner->ctx_ended(owner);
 }
 
 const struct mg_ports mg_gw_ports = {port_open,    port_send,      port_cancel, port_listen, port_close,
