@@ -1,0 +1,127 @@
+/* target.c owns what a command works on: a configuration file, a URL, or a command behind "--"; and the
+ * gateway made from it. Must never start anything before the whole configuration is understood. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#ifndef MCPGW_LIBEXEC
+#define MCPGW_LIBEXEC "/usr/local/libexec/mcpgw/mcpgw-launch"
+#endif
+#define NAME "server" /* the key of an upstream that has no configuration */
+
+extern char **environ;
+static struct log_style style;
+
+static int is_url(const char *s) {
+  return strncasecmp(s, "http://", 7) == 0 || strncasecmp(s, "https://", 8) == 0;
+}
+
+static int config_fault(const struct target *t, int rc) {
+  const char *why = mcpgw_config_error(t->config);
+  if (why == NULL || *why == '\0') why = mcpgw_strerror(rc);
+  int code = rc == MCPGW_E_NOMEM ? EXIT_IO : EXIT_CONFIG;
+  if (strstr(why, t->what)) return say_fail(code, "%s", why);
+  return say_fail(code, "%s: %s", t->what, why);
+}
+
+static int load_named(struct target *t, const char *name) {
+  struct stat st;
+  int rc;
+  if (is_url(name)) {
+    rc = mcpgw_config_add_http(t->config, NAME, strlen(NAME), name, strlen(name), NULL);
+  } else if (stat(name, &st) != 0) {
+    return say_fail(EXIT_CONFIG, "%s: %s; give a configuration file, a URL, or a command behind --", name,
+                    strerror(errno));
+  } else {
+    rc = mcpgw_config_load_file(t->config, name, strlen(name), (const char *const *)environ);
+  }
+  return rc == MCPGW_OK ? EXIT_OK : config_fault(t, rc);
+}
+
+static int load_command(struct target *t, const char *const *command) {
+  if (command[0] == NULL) return say_fail(EXIT_USAGE, "write the command behind --");
+  t->what = command[0];
+  int rc = mcpgw_config_add_stdio(t->config, NAME, strlen(NAME), command, (const char *const *)environ, NULL);
+  return rc == MCPGW_OK ? EXIT_OK : config_fault(t, rc);
+}
+
+int target_load(struct target *t, const struct args *a, size_t *next) {
+  memset(t, 0, sizeof *t);
+  *next = 0;
+  if (a->command == NULL && a->n_operands == 0)
+    return say_fail(EXIT_USAGE, "nothing to work on: give a configuration file, a URL, or a command behind --");
+  if (mcpgw_config_new(&t->config) != MCPGW_OK) return say_fail(EXIT_IO, "out of memory");
+  if (a->command) return load_command(t, a->command);
+  *next = 1;
+  t->what = a->operands[0];
+  return load_named(t, a->operands[0]);
+}
+
+/* Beside this program first, so that a build tree needs no installation. */
+static char *find_launcher(void) {
+  char self[4096], *found = NULL;
+  ssize_t n = readlink("/proc/self/exe", self, sizeof self - sizeof "/mcpgw-launch");
+  if (n > 0) {
+    self[n] = '\0';
+    char *slash = strrchr(self, '/');
+    size_t dir = slash ? (size_t)(slash - self) : 0;
+    memcpy(self + dir, "/mcpgw-launch", sizeof "/mcpgw-launch");
+    if (access(self, X_OK) == 0) found = strdup(self);
+  }
+  if (found == NULL && access(MCPGW_LIBEXEC, X_OK) == 0) found = strdup(MCPGW_LIBEXEC);
+  if (found == NULL)
+    say("warning: mcpgw-launch is neither beside mcpgw nor at " MCPGW_LIBEXEC
+        "; grandchildren of servers may outlive the gateway");
+  return found;
+}
+
+static int set_options(struct target *t, const struct args *a, int quiet) {
+  int rc = MCPGW_OK;
+  if (a->given & OPT_INSECURE) rc = mcpgw_config_set_insecure_plain_http(t->config, 1);
+  if (rc == MCPGW_OK && a->listen) {
+    rc = mcpgw_config_set_listen(t->config, a->listen);
+    if (rc != MCPGW_OK)
+      return say_fail(EXIT_USAGE, "--listen is HOST:PORT, [IPV6]:PORT or unix:PATH, not \"%s\"", a->listen);
+  }
+  if (rc == MCPGW_OK && a->given & OPT_LOG_LEVEL) rc = mcpgw_config_set_log_level(t->config, a->log_level);
+  else if (rc == MCPGW_OK && quiet) rc = mcpgw_config_set_log_level(t->config, MCPGW_LOG_ERROR);
+  return rc == MCPGW_OK ? EXIT_OK : config_fault(t, rc);
+}
+
+int target_start(struct target *t, const struct args *a, int quiet) {
+  mcpgw_gateway_options options;
+  int rc = set_options(t, a, quiet);
+  if (rc != EXIT_OK) return rc;
+  t->launcher = find_launcher();
+  style.json = a->given & OPT_LOG_FORMAT ? a->log_json : !quiet && !on_terminal(stderr);
+  mcpgw_gateway_options_init(&options);
+  options.log = log_line;
+  options.log_data = &style;
+  options.launcher = t->launcher;
+  rc = mcpgw_gateway_new(&t->gateway, t->config, &options);
+  if (rc == MCPGW_OK) return EXIT_OK;
+  if (rc == MCPGW_E_CONFIG) return config_fault(t, rc);
+  return say_fail(EXIT_IO, "%s: cannot make the gateway: %s", t->what, mcpgw_strerror(rc));
+}
+
+void target_done(struct target *t) {
+  mcpgw_gateway_free(t->gateway);
+  mcpgw_config_free(t->config);
+  free(t->launcher);
+  memset(t, 0, sizeof *t);
+}
+
+const char *target_server(const struct target *t, const char *name) {
+  size_t n = mcpgw_config_servers(t->config);
+  for (size_t i = 0; i < n; i++) {
+    const char *slug = mcpgw_config_server_slug(t->config, i);
+    if (strcmp(name, slug) == 0 || strcmp(name, mcpgw_config_server_name(t->config, i)) == 0) return slug;
+  }
+  say("%s: no server \"%s\"; mcpgw check lists them", t->what, name);
+  return NULL;
+}
