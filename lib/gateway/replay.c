@@ -51,7 +51,7 @@ static int grow(struct mg_replay *r) {
 int mg_replay_add(struct mg_replay *r, uint64_t seq, const struct mg_seg *segs, size_t n) {
   struct mg_replay_event e = {.seq = seq, .n = n};
   for (size_t i = 0; i < n; i++) e.len += segs[i].len;
-  while (r->n && (r->n >= r->max_events || r->bytes + e.len > r->max_bytes)) {
+  while (r->n && e.len <= r->max_bytes && (r->n >= r->max_events || r->bytes + e.len > r->max_bytes)) {
     drop_first(r, 1);
     r->dropped++;
   }

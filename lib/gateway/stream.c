@@ -86,6 +86,8 @@ static int headers_of(struct mg_stream *st, const char *type, const char *sessio
   return mg_buf_rc(h);
 }
 
+/* Cuts a connection that cannot be written to. The core may be on the stack: what follows from it (a modern
+ * call is cancelled, a legacy one waits to be resumed) happens when the alarm rings. */
 static void lose_connection(struct mg_stream *st) {
   struct mg_exchange *x = st->x;
   st->gw->streams_cut++;
@@ -93,6 +95,7 @@ static void lose_connection(struct mg_stream *st) {
   mg_exchange_set(x, NULL);
   mg_exchange_cut(x);
   st->x = NULL;
+  if (!st->is_channel) mg_gw_alarm(st->gw, &st->alarm, mg_gw_now(st->gw) + (st->session ? st->gw->config->resume_ms : 0));
 }
 
 static int write_text(struct mg_stream *st, const char *text, size_t len) {
@@ -341,13 +344,8 @@ static void on_alarm(struct mg_alarm *a, uint64_t now_ms) {
     begin(st);
     flush_batch(st);
   } else if (now_ms >= st->wrote_ms + st->gw->config->heartbeat_ms) {
-    if (write_text(st, ": \n\n", 4) != MCPGW_OK) {
-      struct mg_exchange *x = st->x;
-      lose_connection(st);
-      mg_stream_gone(st, x);
-      return;
-    }
-    heartbeat_later(st);
+    if (write_text(st, ": \n\n", 4) == MCPGW_OK) heartbeat_later(st);
+    else lose_connection(st);
   } else {
     heartbeat_later(st);
   }
@@ -433,8 +431,7 @@ int mg_stream_attach(struct mg_stream *st, struct mg_exchange *x, uint64_t after
   mg_replay_drop_to(&st->replay, after_seq);
   replay_after(st, after_seq);
   if (finished) finish(st);
-  else if (!st->x) mg_stream_gone(st, x);
-  else mg_exchange_compact(st->x);
+  else if (st->x) mg_exchange_compact(st->x);
   return MCPGW_OK;
 }
 
