@@ -13,7 +13,8 @@
 
 static void on_event(void *arg, int events);
 
-/* ---- life ------------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------------------
+ */
 
 int mg_conn_new(struct mg_http_server *s, int fd, int loopback, struct mg_conn **out) {
   struct mg_conn *c = mg_calloc(1, sizeof *c);
@@ -92,7 +93,8 @@ static void want(struct mg_conn *c, int events) {
   else shutdown(c->fd, SHUT_RDWR); /* no memory to watch it: the old watch will see it end */
 }
 
-/* ---- the end of an exchange --------------------------------------------------------------------------------- */
+/* ---- the end of an exchange
+ * --------------------------------------------------------------------------------- */
 
 void mg_conn_end_exchange(struct mg_conn *c) {
   mg_free(c->x);
@@ -183,7 +185,8 @@ out:
   mg_conn_release(c);
 }
 
-/* ---- requests -------------------------------------------------------------------------------------------------- */
+/* ---- requests
+ * -------------------------------------------------------------------------------------------------- */
 
 static int say_continue(struct mg_conn *c) {
   int rc = mg_http_out_head(&c->out, MG_LIT("HTTP/1.1 100 Continue\r\n\r\n"));
@@ -245,7 +248,8 @@ static size_t pump(struct mg_conn *c, const char *data, size_t len) {
     go = on_parsed(c, r) && (off < len || r == MG_PARSE_HEAD);
     fresh |= r == MG_PARSE_DONE;
   }
-  if (!c->closed && c->state == MG_CONN_READ && fresh && mg_http_parser_started(&c->parser) && !c->parser.head)
+  if (!c->closed && c->state == MG_CONN_READ && fresh && mg_http_parser_started(&c->parser) &&
+      !c->parser.head)
     mg_http_server_due(c, c->s->limits.header_ms);
   return off;
 }
@@ -276,7 +280,8 @@ static void resume(struct mg_conn *c) {
   if (!c->closed && c->state == MG_CONN_READ) want(c, MG_READ | MG_HUP);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* The peer ended while we expected more. */
 static void on_end(struct mg_conn *c) {
@@ -325,7 +330,8 @@ static void on_readable(struct mg_conn *c) {
     if (c->state != MG_CONN_READ || c->in || !read_once(c) || c->closed) break;
 }
 
-/* ---- the peer leaves ------------------------------------------------------------------------------------------------- */
+/* ---- the peer leaves
+ * ------------------------------------------------------------------------------------------------- */
 
 /* RST, or a socket closed altogether: poll tells without reading what lies before it. */
 static int is_cut(int fd) {
@@ -356,7 +362,8 @@ static void handle(struct mg_conn *c, int events) {
   if (c->closed) return;
   if (events & MG_WRITE) mg_conn_after_flush(c, mg_conn_flush(c));
   if (c->closed) return;
-  if ((events & MG_READ) && c->state != MG_CONN_READ && c->state != MG_CONN_LINGER) want(c, c->want & ~MG_READ);
+  if ((events & MG_READ) && c->state != MG_CONN_READ && c->state != MG_CONN_LINGER)
+    want(c, c->want & ~MG_READ);
 }
 
 static void on_event(void *arg, int events) {

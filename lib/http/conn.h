@@ -21,17 +21,17 @@
 struct mg_http_out {
   struct mg_slice head; /* what is left of it; BORROWED for one call, or inside head_blob */
   mg_blob *head_blob;
-  struct mg_seg *segs; /* few, or an array of its own */
-  size_t first, n, cap, off; /* segs[first..n); off: bytes of segs[first] already sent */
-  size_t queued;     /* body bytes left */
-  size_t chunk_left; /* of the chunk on its way (body bytes) */
+  struct mg_seg *segs;         /* few, or an array of its own */
+  size_t first, n, cap, off;   /* segs[first..n); off: bytes of segs[first] already sent */
+  size_t queued;               /* body bytes left */
+  size_t chunk_left;           /* of the chunk on its way (body bytes) */
   struct mg_slice frame, tail; /* what is left of the chunk's size line and of what ends it */
   char frame_text[20];
   struct mg_seg few[2];
   unsigned char chunked, ended; /* ended: the last chunk is due */
 };
 void mg_http_out_init(struct mg_http_out *o);
-void mg_http_out_done(struct mg_http_out *o); /* drops what waits; usable again */
+void mg_http_out_done(struct mg_http_out *o);                      /* drops what waits; usable again */
 int mg_http_out_head(struct mg_http_out *o, struct mg_slice head); /* BORROWED till out_keep */
 int mg_http_out_keep(struct mg_http_out *o);                       /* copies what is still borrowed */
 int mg_http_out_push(struct mg_http_out *o, struct mg_seg *segs, size_t n); /* takes references, always */
@@ -44,7 +44,7 @@ enum { MG_CONN_READ, MG_CONN_PENDING, MG_CONN_STREAM, MG_CONN_DRAIN, MG_CONN_LIN
 struct mg_exchange {
   struct mg_conn *c;
   void *user;
-  size_t mark;                                   /* max_queued of the last write */
+  size_t mark;                                    /* max_queued of the last write */
   unsigned char delivered, is_head, minor, above; /* above: `drained` is owed */
 };
 
@@ -99,21 +99,22 @@ void mg_http_server_dirty(struct mg_conn *c);                  /* flush it in th
 struct mg_slice mg_http_server_date(struct mg_http_server *s); /* "Date: …\r\n" */
 
 /* conn.c */
-int mg_conn_new(struct mg_http_server *s, int fd, int loopback, struct mg_conn **out); /* takes fd on success */
+int mg_conn_new(struct mg_http_server *s, int fd, int loopback,
+                struct mg_conn **out); /* takes fd on success */
 void mg_conn_close(struct mg_conn *c); /* silently */
 void mg_conn_cut(struct mg_conn *c);   /* the same with RST */
 void mg_conn_gone(struct mg_conn *c);  /* tells `gone` if somebody waits, and closes */
 void mg_conn_timeout(struct mg_conn *c);
-void mg_conn_turn(struct mg_conn *c);  /* the deferred work: flush, resume */
-int mg_conn_flush(struct mg_conn *c);  /* tries to write; CLOSED: the caller must end the connection */
+void mg_conn_turn(struct mg_conn *c); /* the deferred work: flush, resume */
+int mg_conn_flush(struct mg_conn *c); /* tries to write; CLOSED: the caller must end the connection */
 void mg_conn_after_flush(struct mg_conn *c, int rc);
 void mg_conn_refuse(struct mg_conn *c, int status, const char *reason);
 int mg_conn_idle(const struct mg_conn *c);
-void mg_conn_release(struct mg_conn *c); /* busy--, frees when closed */
+void mg_conn_release(struct mg_conn *c);      /* busy--, frees when closed */
 void mg_conn_end_exchange(struct mg_conn *c); /* the caller is done with x: frees it and the request */
 
 /* response.c: the head of a response into s->head; length UINT64_MAX = none given */
 enum { MG_BODY_NONE, MG_BODY_LENGTH, MG_BODY_CHUNKED, MG_BODY_CLOSE };
-int mg_http_head_text(struct mg_http_server *s, int status, struct mg_slice headers, int body, uint64_t length,
-                      int minor, int keep_alive);
+int mg_http_head_text(struct mg_http_server *s, int status, struct mg_slice headers, int body,
+                      uint64_t length, int minor, int keep_alive);
 #endif

@@ -32,7 +32,8 @@ static int cut_cr(struct mg_slice *line) {
 }
 
 static int check_version(struct mg_slice v, const char **why) {
-  if (v.len != 8 || memcmp(v.ptr, "HTTP/", 5) != 0 || !is_digit(v.ptr[5]) || v.ptr[6] != '.' || !is_digit(v.ptr[7]))
+  if (v.len != 8 || memcmp(v.ptr, "HTTP/", 5) != 0 || !is_digit(v.ptr[5]) || v.ptr[6] != '.' ||
+      !is_digit(v.ptr[7]))
     return refuse(400, "the request line must end in HTTP/1.1", why);
   if (v.ptr[5] != '1' || (v.ptr[7] != '0' && v.ptr[7] != '1'))
     return refuse(505, "only HTTP 1.0 and 1.1 are spoken here", why);
@@ -72,7 +73,8 @@ int mg_http_check_trailer_line(struct mg_slice line, const char **why) {
   if (status) return status;
   struct mg_slice name;
   mg_slice_cut(&line, ':', &name);
-  if (mg_slice_ieqz(name, "content-length") || mg_slice_ieqz(name, "transfer-encoding") || mg_slice_ieqz(name, "host"))
+  if (mg_slice_ieqz(name, "content-length") || mg_slice_ieqz(name, "transfer-encoding") ||
+      mg_slice_ieqz(name, "host"))
     return refuse(400, "a trailer may not change the framing", why);
   return 0;
 }
@@ -197,8 +199,8 @@ static int fill(struct mg_http_head *h, struct mg_slice block, size_t n_headers,
   return status ? status : read_target(&h->req, why);
 }
 
-int mg_http_head_build(struct mg_slice block, size_t n_headers, struct mg_budget *budget, struct mg_http_head **out,
-                       const char **why) {
+int mg_http_head_build(struct mg_slice block, size_t n_headers, struct mg_budget *budget,
+                       struct mg_http_head **out, const char **why) {
   size_t table = sizeof(struct mg_http_head) + n_headers * sizeof(struct mg_header);
   if (mg_budget_take(budget, table + block.len) != MCPGW_OK) return refuse(503, "out of message memory", why);
   struct mg_http_head *h = mg_alloc(table + block.len);

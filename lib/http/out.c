@@ -22,7 +22,8 @@ void mg_http_out_done(struct mg_http_out *o) {
 }
 
 int mg_http_out_empty(const struct mg_http_out *o) {
-  return o->head.len == 0 && o->frame.len == 0 && o->queued == 0 && o->tail.len == 0 && !(o->chunked && o->ended);
+  return o->head.len == 0 && o->frame.len == 0 && o->queued == 0 && o->tail.len == 0 &&
+         !(o->chunked && o->ended);
 }
 
 int mg_http_out_keep(struct mg_http_out *o) {

@@ -5,7 +5,14 @@
 #include "http/head.h"
 #include <string.h>
 
-enum { IN_HEAD, IN_BODY, IN_SIZE, IN_CHUNK, IN_TRAILER, IN_END }; /* SIZE, CHUNK: a chunk's size line, its data */
+enum {
+  IN_HEAD,
+  IN_BODY,
+  IN_SIZE,
+  IN_CHUNK,
+  IN_TRAILER,
+  IN_END
+}; /* SIZE, CHUNK: a chunk's size line, its data */
 
 static int refuse(struct mg_http_parser *p, int status, const char *reason) {
   p->status = status;
@@ -48,7 +55,8 @@ static int on_body(llhttp_t *ll, const char *at, size_t len) {
   }
   size_t have = p->body ? mg_blob_len(p->body) : 0;
   if (len > p->limits->body_bytes - have) return fail_body(p, 413, "the body is too large");
-  if (need_body(p, p->head->chunked ? len : p->head->length) != MCPGW_OK || mg_blob_append(p->body, at, len) != MCPGW_OK)
+  if (need_body(p, p->head->chunked ? len : p->head->length) != MCPGW_OK ||
+      mg_blob_append(p->body, at, len) != MCPGW_OK)
     return fail_body(p, 503, "out of message memory");
   return 0;
 }
@@ -175,7 +183,8 @@ static int after_head(struct mg_http_parser *p) {
   const struct mg_http_head *h = p->head;
   if (h->length > p->limits->body_bytes) return refuse(p, 413, "the body is too large");
   p->body_left = h->length;
-  int expects = h->chunked || h->length > 0; /* two readings of one head (CONNECT's body, say): believe neither */
+  int expects =
+      h->chunked || h->length > 0; /* two readings of one head (CONNECT's body, say): believe neither */
   if (expects == p->done || (!h->chunked && !p->done && h->length != p->ll.content_length))
     return refuse(p, 400, "it is unclear where the request ends");
   p->stage = p->done ? IN_END : h->chunked ? IN_SIZE : IN_BODY;
@@ -216,13 +225,23 @@ static int feed_body(struct mg_http_parser *p, const char *data, size_t len, siz
   return p->done ? MG_PARSE_DONE : refuse(p, 400, "malformed body");
 }
 
+/* Remembers the last two bytes that were used. */
+static void note_last(struct mg_http_parser *p, const char *data, size_t len) {
+  if (len == 0) return;
+  p->last[0] = len > 1 ? data[len - 2] : p->last[1];
+  p->last[1] = data[len - 1];
+}
+
 /* Endless zeros before a size are as unwelcome as endless extensions: the whole line is bounded. */
 static int feed_chunks(struct mg_http_parser *p, const char *data, size_t len, size_t *used) {
   while (*used < len && (p->stage == IN_SIZE || p->stage == IN_CHUNK)) {
     size_t ran;
-    int in_size = p->stage == IN_SIZE;
+    int before = p->stage, in_size = before == IN_SIZE;
     if (execute(p, data + *used, len - *used, &ran)) return MG_PARSE_REFUSED;
+    note_last(p, data + *used, ran);
     *used += ran;
+    if (p->stage != before && memcmp(p->last, "\r\n", 2) != 0) /* an llhttp built loose skips any two bytes */
+      return refuse(p, 400, "a chunk must end in CR LF");
     p->size_line = in_size ? p->size_line + ran : 0;
     if (p->size_line > MG_HTTP_MAX_SIZE_LINE) return refuse(p, 400, "the size line of a chunk is too long");
   }
@@ -235,7 +254,8 @@ static int feed_chunks(struct mg_http_parser *p, const char *data, size_t len, s
 
 /* ---- the door ------------------------------------------------------------------------------------------ */
 
-void mg_http_parser_init(struct mg_http_parser *p, const struct mg_http_limits *limits, struct mg_budget *budget) {
+void mg_http_parser_init(struct mg_http_parser *p, const struct mg_http_limits *limits,
+                         struct mg_budget *budget) {
   memset(p, 0, sizeof *p);
   llhttp_init(&p->ll, HTTP_REQUEST, &settings);
   p->ll.data = p;

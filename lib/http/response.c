@@ -9,15 +9,39 @@ struct status_text {
   const char *text;
 };
 static const struct status_text texts[] = {
-    {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {301, "Moved Permanently"},
-    {302, "Found"}, {303, "See Other"}, {304, "Not Modified"}, {307, "Temporary Redirect"},
-    {308, "Permanent Redirect"}, {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"},
-    {404, "Not Found"}, {405, "Method Not Allowed"}, {406, "Not Acceptable"}, {408, "Request Timeout"},
-    {409, "Conflict"}, {410, "Gone"}, {411, "Length Required"}, {412, "Precondition Failed"},
-    {413, "Content Too Large"}, {415, "Unsupported Media Type"}, {417, "Expectation Failed"},
-    {421, "Misdirected Request"}, {422, "Unprocessable Content"}, {429, "Too Many Requests"},
-    {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"}, {501, "Not Implemented"},
-    {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"},
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {204, "No Content"},
+    {301, "Moved Permanently"},
+    {302, "Found"},
+    {303, "See Other"},
+    {304, "Not Modified"},
+    {307, "Temporary Redirect"},
+    {308, "Permanent Redirect"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {411, "Length Required"},
+    {412, "Precondition Failed"},
+    {413, "Content Too Large"},
+    {415, "Unsupported Media Type"},
+    {417, "Expectation Failed"},
+    {421, "Misdirected Request"},
+    {422, "Unprocessable Content"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {502, "Bad Gateway"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
     {505, "HTTP Version Not Supported"},
 };
 
@@ -31,11 +55,12 @@ static int is_bodyless(int status) {
   return status < 200 || status == 204 || status == 304;
 }
 
-int mg_http_head_text(struct mg_http_server *s, int status, struct mg_slice headers, int body, uint64_t length,
-                      int minor, int keep_alive) {
+int mg_http_head_text(struct mg_http_server *s, int status, struct mg_slice headers, int body,
+                      uint64_t length, int minor, int keep_alive) {
   struct mg_buf *b = &s->head;
   if (status < 200 || status > 599) return MCPGW_E_INVALID;
-  if (headers.len && (headers.len < 2 || memcmp(headers.ptr + headers.len - 2, "\r\n", 2) != 0)) return MCPGW_E_INVALID;
+  if (headers.len && (headers.len < 2 || memcmp(headers.ptr + headers.len - 2, "\r\n", 2) != 0))
+    return MCPGW_E_INVALID;
   mg_buf_reset(b);
   mg_buf_addz(b, "HTTP/1.1 ");
   mg_buf_addu(b, (uint64_t)status);
@@ -57,7 +82,8 @@ int mg_http_head_text(struct mg_http_server *s, int status, struct mg_slice head
   return mg_buf_rc(b);
 }
 
-/* ---- what the caller may ask ------------------------------------------------------------------------------- */
+/* ---- what the caller may ask
+ * ------------------------------------------------------------------------------- */
 
 const struct mg_http_request *mg_exchange_request(struct mg_exchange *x) {
   static const struct mg_http_request none;
@@ -102,7 +128,8 @@ size_t mg_exchange_queued(const struct mg_exchange *x) {
   return x->c->out.queued + x->c->out.head.len;
 }
 
-/* ---- answering ------------------------------------------------------------------------------------------------- */
+/* ---- answering
+ * ------------------------------------------------------------------------------------------------- */
 
 /* Answered from `admit` with a body still to come: that body will not be read. */
 static void settle_early(struct mg_conn *c) {
@@ -126,7 +153,8 @@ static int begun(const struct mg_conn *c) {
   return c->state != MG_CONN_READ && c->state != MG_CONN_PENDING;
 }
 
-int mg_exchange_reply(struct mg_exchange *x, int status, struct mg_slice headers, struct mg_seg *segs, size_t n) {
+int mg_exchange_reply(struct mg_exchange *x, int status, struct mg_slice headers, struct mg_seg *segs,
+                      size_t n) {
   struct mg_conn *c = x->c;
   int bodyless = is_bodyless(status), silent = bodyless || x->is_head, minor = x->minor;
   if (begun(c)) {
@@ -135,8 +163,8 @@ int mg_exchange_reply(struct mg_exchange *x, int status, struct mg_slice headers
   }
   c->busy++;
   settle_early(c);
-  int rc = mg_http_head_text(c->s, status, headers, bodyless ? MG_BODY_NONE : MG_BODY_LENGTH, total(segs, n), minor,
-                             c->keep_alive && !c->s->stopping);
+  int rc = mg_http_head_text(c->s, status, headers, bodyless ? MG_BODY_NONE : MG_BODY_LENGTH, total(segs, n),
+                             minor, c->keep_alive && !c->s->stopping);
   if (rc == MCPGW_OK) rc = mg_http_out_head(&c->out, mg_buf_slice(&c->s->head));
   if (rc != MCPGW_OK || silent) drop(segs, n);
   else rc = mg_http_out_push(&c->out, segs, n);

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #define MAX_LISTENERS 16
-#define MAX_ACCEPTS 64  /* of one event */
-#define SPARE_CONNS 64  /* beyond the ceiling: refused ones that may still read why */
-#define STARVED_MS 100  /* pause of accepting when descriptors or memory are out */
+#define MAX_ACCEPTS 64 /* of one event */
+#define SPARE_CONNS 64 /* beyond the ceiling: refused ones that may still read why */
+#define STARVED_MS 100 /* pause of accepting when descriptors or memory are out */
 
 struct listener {
   struct mg_list node;
@@ -33,7 +33,8 @@ union addr {
   struct sockaddr_un un;
 };
 
-/* ---- deadlines ---------------------------------------------------------------------------------------------- */
+/* ---- deadlines
+ * ---------------------------------------------------------------------------------------------- */
 
 static void arm(struct mg_http_server *s, uint64_t now, uint64_t at) {
   if (at >= s->armed_at) return;
@@ -88,7 +89,8 @@ static void on_timer(void *arg) {
   if (!mg_list_empty(&s->dirty) && !f->armed) flush_all(f);
 }
 
-/* ---- the flush of a turn ------------------------------------------------------------------------------------- */
+/* ---- the flush of a turn
+ * ------------------------------------------------------------------------------------- */
 
 static void flush_all(struct mg_flush *f) {
   struct mg_http_server *s = f->s;
@@ -109,7 +111,8 @@ static void flush_all(struct mg_flush *f) {
   }
   f->armed = 0;
   if (f->s == NULL) mg_free(f);
-  else if (!mg_list_empty(&s->dirty)) mg_http_server_dirty(MG_CONTAINER(mg_list_first(&s->dirty), struct mg_conn, dirty));
+  else if (!mg_list_empty(&s->dirty))
+    mg_http_server_dirty(MG_CONTAINER(mg_list_first(&s->dirty), struct mg_conn, dirty));
 }
 
 static void on_flush(void *arg) {
@@ -128,7 +131,8 @@ void mg_http_server_dirty(struct mg_conn *c) {
 
 struct mg_slice mg_http_server_date(struct mg_http_server *s) {
   static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   uint64_t now = mg_unix_ms() / 1000;
   if (now != s->date_s) {
     time_t t = (time_t)now;
@@ -145,7 +149,8 @@ struct mg_slice mg_http_server_date(struct mg_http_server *s) {
   return mg_slice_z(s->date);
 }
 
-/* ---- accepting ------------------------------------------------------------------------------------------------- */
+/* ---- accepting
+ * ------------------------------------------------------------------------------------------------- */
 
 static int is_loopback(const union addr *a) {
   if (a->any.sa_family == AF_INET) return ntohl(a->v4.sin_addr.s_addr) >> 24 == 127;
@@ -177,7 +182,8 @@ static int accept_one(struct listener *l) {
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) starve(s);
     return errno == ECONNABORTED || errno == EINTR;
   }
-  if (s->n_conns >= s->limits.connections + SPARE_CONNS || mg_conn_new(s, fd, is_loopback(&a), &c) != MCPGW_OK) {
+  if (s->n_conns >= s->limits.connections + SPARE_CONNS ||
+      mg_conn_new(s, fd, is_loopback(&a), &c) != MCPGW_OK) {
     close(fd);
     return 1;
   }
@@ -192,7 +198,8 @@ static void on_accept(void *arg, int events) {
     if (!accept_one(l)) break;
 }
 
-/* ---- listening --------------------------------------------------------------------------------------------------- */
+/* ---- listening
+ * --------------------------------------------------------------------------------------------------- */
 
 static int parse_inet(struct mg_slice host, uint64_t port, union addr *a, socklen_t *len) {
   char text[INET6_ADDRSTRLEN];
@@ -220,7 +227,8 @@ static int parse_addr(struct mg_slice addr, union addr *a, socklen_t *len) {
   memset(a, 0, sizeof *a);
   if (mg_slice_starts(addr, MG_LIT("unix:"))) {
     struct mg_slice path = mg_slice_sub(addr, 5, addr.len);
-    if (path.len == 0 || path.len >= sizeof a->un.sun_path || memchr(path.ptr, 0, path.len)) return MCPGW_E_INVALID;
+    if (path.len == 0 || path.len >= sizeof a->un.sun_path || memchr(path.ptr, 0, path.len))
+      return MCPGW_E_INVALID;
     a->un.sun_family = AF_UNIX;
     memcpy(a->un.sun_path, path.ptr, path.len);
     *len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.len + 1);
@@ -299,13 +307,16 @@ static void free_listener(struct listener *l) {
   mg_free(l);
 }
 
-int mg_http_server_listen(struct mg_http_server *s, struct mg_slice addr, struct mg_buf *bound, struct mg_err *err) {
+int mg_http_server_listen(struct mg_http_server *s, struct mg_slice addr, struct mg_buf *bound,
+                          struct mg_err *err) {
   union addr a;
   socklen_t len;
   int n = addr.len < 200 ? (int)addr.len : 200;
   if (parse_addr(addr, &a, &len) != MCPGW_OK)
-    return mg_err_set(err, MCPGW_E_CONFIG, "listen \"%.*s\": write 127.0.0.1:8808, [::1]:8808 or unix:/path", n, addr.ptr);
-  if (s->stopping) return mg_err_set(err, MCPGW_E_STATE, "listen \"%.*s\": the server is stopping", n, addr.ptr);
+    return mg_err_set(err, MCPGW_E_CONFIG, "listen \"%.*s\": write 127.0.0.1:8808, [::1]:8808 or unix:/path",
+                      n, addr.ptr);
+  if (s->stopping)
+    return mg_err_set(err, MCPGW_E_STATE, "listen \"%.*s\": the server is stopping", n, addr.ptr);
   if (s->n_listeners >= MAX_LISTENERS)
     return mg_err_set(err, MCPGW_E_LIMIT, "listen \"%.*s\": no more than 16 addresses", n, addr.ptr);
   struct listener *l = mg_calloc(1, sizeof *l);
@@ -330,10 +341,12 @@ int mg_http_server_listen(struct mg_http_server *s, struct mg_slice addr, struct
   return rc;
 }
 
-/* ---- the server ---------------------------------------------------------------------------------------------------- */
+/* ---- the server
+ * ---------------------------------------------------------------------------------------------------- */
 
-int mg_http_server_new(struct mg_loop *l, const struct mg_http_limits *limits, const struct mg_http_events *ev, void *data,
-                       struct mg_log *log, struct mg_budget *budget, struct mg_http_server **out) {
+int mg_http_server_new(struct mg_loop *l, const struct mg_http_limits *limits,
+                       const struct mg_http_events *ev, void *data, struct mg_log *log,
+                       struct mg_budget *budget, struct mg_http_server **out) {
   int rc = MCPGW_E_NOMEM;
   if (!ev->request || !ev->gone || !limits->header_bytes || !limits->body_bytes) return MCPGW_E_INVALID;
   struct mg_http_server *s = mg_calloc(1, sizeof *s);

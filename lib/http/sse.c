@@ -5,11 +5,12 @@
 #include "mcpgw/types.h"
 #include <string.h>
 
-#define MAX_ID 4096   /* bytes of an event id */
-#define MAX_TYPE 256  /* of an event's name */
-#define MAX_RETRY 20  /* digits */
+#define MAX_ID 4096  /* bytes of an event id */
+#define MAX_TYPE 256 /* of an event's name */
+#define MAX_RETRY 20 /* digits */
 
-/* ---- writing ------------------------------------------------------------------------------------------------ */
+/* ---- writing
+ * ------------------------------------------------------------------------------------------------ */
 
 /* The next CR or LF in s from `from`, or s.len. */
 static size_t next_break(const struct mg_seg *s, size_t from, size_t *lf, size_t *cr) {
@@ -62,7 +63,8 @@ static void emit_event(struct layout *l, mg_blob *head, const struct mg_seg *seg
 }
 
 static int bad_id(struct mg_slice id) {
-  return id.len > MAX_ID || memchr(id.ptr, '\n', id.len) || memchr(id.ptr, '\r', id.len) || memchr(id.ptr, 0, id.len);
+  return id.len > MAX_ID || memchr(id.ptr, '\n', id.len) || memchr(id.ptr, '\r', id.len) ||
+         memchr(id.ptr, 0, id.len);
 }
 
 static mg_blob *make_head(struct mg_slice id) {
@@ -103,7 +105,8 @@ int mg_sse_prime(struct mg_buf *out, struct mg_slice id, uint64_t retry_ms) {
   return mg_buf_addz(out, "data: \n\n");
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------- */
+/* ---- reading
+ * ------------------------------------------------------------------------------------------------- */
 
 enum { AT_BOM, AT_NAME, AT_BLANK, AT_VALUE }; /* where in a line */
 enum { F_DATA, F_EVENT, F_ID, F_RETRY, F_OTHER };
@@ -126,7 +129,8 @@ struct mg_sse_reader {
   mg_blob *data;
 };
 
-int mg_sse_reader_new(struct mg_budget *budget, size_t max_event, mg_sse_cb cb, void *arg, struct mg_sse_reader **out) {
+int mg_sse_reader_new(struct mg_budget *budget, size_t max_event, mg_sse_cb cb, void *arg,
+                      struct mg_sse_reader **out) {
   struct mg_sse_reader *r = mg_calloc(1, sizeof *r);
   if (!r) return MCPGW_E_NOMEM;
   r->budget = budget;
@@ -157,7 +161,8 @@ static int field_of(const struct mg_sse_reader *r) {
   static const struct {
     const char *name;
     size_t len;
-  } known[] = {[F_DATA] = {"data", 4}, [F_EVENT] = {"event", 5}, [F_ID] = {"id", 2}, [F_RETRY] = {"retry", 5}};
+  } known[] = {
+      [F_DATA] = {"data", 4}, [F_EVENT] = {"event", 5}, [F_ID] = {"id", 2}, [F_RETRY] = {"retry", 5}};
   for (int i = 0; i < F_OTHER; i++)
     if (known[i].len == r->name_len && memcmp(known[i].name, r->name, r->name_len) == 0) return i;
   return F_OTHER;
@@ -214,7 +219,8 @@ static int end_value(struct mg_sse_reader *r) {
     r->id = r->next_id;
     r->next_id = old;
     r->has_id = 1;
-  } else if (r->field == F_RETRY && !r->bad_value && mg_slice_u64(mg_slice(r->digits, r->n_digits), &ms) == MCPGW_OK) {
+  } else if (r->field == F_RETRY && !r->bad_value &&
+             mg_slice_u64(mg_slice(r->digits, r->n_digits), &ms) == MCPGW_OK) {
     r->retry_ms = ms;
     r->has_retry = 1;
   }
@@ -223,9 +229,12 @@ static int end_value(struct mg_sse_reader *r) {
 
 /* The empty line: hands the event over. */
 static int dispatch(struct mg_sse_reader *r) {
-  struct mg_sse_event_view ev = {
-      .id = mg_buf_slice(&r->id), .type = mg_buf_slice(&r->type), .has_id = r->has_id, .has_retry = r->has_retry,
-      .retry_ms = r->has_retry ? r->retry_ms : 0, .data = r->data};
+  struct mg_sse_event_view ev = {.id = mg_buf_slice(&r->id),
+                                 .type = mg_buf_slice(&r->type),
+                                 .has_id = r->has_id,
+                                 .has_retry = r->has_retry,
+                                 .retry_ms = r->has_retry ? r->retry_ms : 0,
+                                 .data = r->data};
   int rc = MCPGW_OK, report = r->data || r->has_id || r->has_retry;
   r->data = NULL;
   r->has_id = r->has_retry = 0;

@@ -79,7 +79,8 @@ static void on_request(void *data, struct mg_exchange *x, const struct mg_http_r
   else if (mg_slice_eqz(r->path, "/204")) mg_exchange_reply_text(x, 204, "text/plain", MG_LIT("never sent"));
   else if (mg_slice_eqz(r->path, "/cut")) mg_exchange_cut(x);
   else if (mg_slice_eqz(r->path, "/bad")) mg_exchange_reply(x, 200, MG_LIT("X: no line end"), NULL, 0);
-  else if (mg_slice_eqz(r->path, "/header")) mg_exchange_reply_text(x, 200, "text/plain", mg_exchange_header(x, "x-test", NULL));
+  else if (mg_slice_eqz(r->path, "/header"))
+    mg_exchange_reply_text(x, 200, "text/plain", mg_exchange_header(x, "x-test", NULL));
   else mg_exchange_reply_text(x, 200, "text/plain", r->body ? mg_blob_slice(r->body) : r->path);
 }
 
@@ -105,8 +106,13 @@ static void on_drained(void *data, struct mg_exchange *x) {
 }
 
 void fix_limits(struct mg_http_limits *l) {
-  *l = (struct mg_http_limits){.header_bytes = 32768, .body_bytes = 4194304, .connections = 2000, .header_ms = 10000,
-                               .body_ms = 30000, .idle_ms = 75000, .write_ms = 60000};
+  *l = (struct mg_http_limits){.header_bytes = 32768,
+                               .body_bytes = 4194304,
+                               .connections = 2000,
+                               .header_ms = 10000,
+                               .body_ms = 30000,
+                               .idle_ms = 75000,
+                               .write_ms = 60000};
 }
 
 void fix_up(struct fix *f, const struct mg_http_limits *l, size_t budget) {
@@ -119,7 +125,8 @@ void fix_up(struct fix *f, const struct mg_http_limits *l, size_t budget) {
   else fix_limits(&f->limits);
   f->budget.limit = budget;
   ck_assert_int_eq(mg_loop_new(&f->loop), MCPGW_OK);
-  ck_assert_int_eq(mg_http_server_new(f->loop, &f->limits, &events, f, NULL, &f->budget, &f->server), MCPGW_OK);
+  ck_assert_int_eq(mg_http_server_new(f->loop, &f->limits, &events, f, NULL, &f->budget, &f->server),
+                   MCPGW_OK);
   mg_buf_init(&bound, sizeof f->where - 1);
   ck_assert_int_eq(mg_http_server_listen(f->server, MG_LIT("127.0.0.1:0"), &bound, NULL), MCPGW_OK);
   keep(f->where, sizeof f->where, mg_buf_slice(&bound));

@@ -27,7 +27,7 @@ void fix_down(struct fix *f); /* checks that nothing is left: memory, budget, co
 void fix_turn(struct fix *f); /* the loop, without waiting */
 void fix_run(struct fix *f, int ms);
 uint64_t fix_ms(void);
-int fix_open(struct fix *f);                 /* a non-blocking client socket */
+int fix_open(struct fix *f); /* a non-blocking client socket */
 void fix_send(struct fix *f, int fd, const void *data, size_t len);
 void fix_say(struct fix *f, int fd, const char *text);
 
@@ -42,7 +42,7 @@ void fix_got_done(struct got *g);
 /* "200,404" … of all responses in the text. */
 void fix_statuses(const struct got *g, char *out, size_t cap);
 int fix_wait(struct fix *f, const int *counter, int value, int ms); /* 1: *counter got there; else 0 */
-void fix_reset(int fd); /* closes with RST */
+void fix_reset(int fd);                                             /* closes with RST */
 struct mg_seg fix_seg(struct mg_budget *b, const char *text);
 /* test_server.c gathers these into http_server_suite. */
 void http_server_add_framing(Suite *s);

@@ -42,10 +42,12 @@ static void ends_between(uint64_t since, uint64_t from, uint64_t to) {
   fix_read(&f, fd, &g, NULL, (int)to + 500);
   uint64_t took = fix_ms() - since;
   ck_assert_msg(g.eof, "still open after %d ms", (int)took);
-  ck_assert_msg(took + 5 >= from && took <= to, "ended after %d ms, not within %d..%d", (int)took, (int)from, (int)to);
+  ck_assert_msg(took + 5 >= from && took <= to, "ended after %d ms, not within %d..%d", (int)took, (int)from,
+                (int)to);
 }
 
-/* ---- clocks ---------------------------------------------------------------------------------------------------- */
+/* ---- clocks
+ * ---------------------------------------------------------------------------------------------------- */
 
 START_TEST(peers_slow_header) {
   static const char slow[] = "GET /x HTTP/1.1\r\nHost: a\r\nX-Slow: ";
@@ -125,7 +127,8 @@ START_TEST(peers_pending_has_no_clock) {
 }
 END_TEST
 
-/* ---- leaving ----------------------------------------------------------------------------------------------------- */
+/* ---- leaving
+ * ----------------------------------------------------------------------------------------------------- */
 
 START_TEST(peers_half_close_is_answered) {
   up(0, 0, 0, 0);
@@ -256,7 +259,8 @@ START_TEST(peers_gone_in_the_body) {
 }
 END_TEST
 
-/* ---- backpressure --------------------------------------------------------------------------------------------------- */
+/* ---- backpressure
+ * --------------------------------------------------------------------------------------------------- */
 
 START_TEST(peers_slow_reader_drains_the_budget) {
   size_t n = 16 << 20, at_first, last, halves = 0;
@@ -362,7 +366,8 @@ START_TEST(peers_read_ahead_is_bounded) {
 }
 END_TEST
 
-/* ---- too many -------------------------------------------------------------------------------------------------------- */
+/* ---- too many
+ * -------------------------------------------------------------------------------------------------------- */
 
 START_TEST(peers_budget_is_used_up) {
   struct mg_http_limits l;
@@ -372,7 +377,9 @@ START_TEST(peers_budget_is_used_up) {
   static char b[200000];
   memset(b, 'b', sizeof b);
   fd = fix_open(&f);
-  fix_say(&f, fd, _i ? "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n30d40\r\n" : POST("/x", "200000\r\n\r\n"));
+  fix_say(&f, fd,
+          _i ? "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n30d40\r\n"
+             : POST("/x", "200000\r\n\r\n"));
   fix_send(&f, fd, b, sizeof b);
   fix_read(&f, fd, &g, NULL, 2000);
   ck_assert(g.eof && !g.reset);
@@ -429,8 +436,10 @@ START_TEST(peers_thousand_streams_vanish) {
   size_t before = heap_bytes();
   for (int i = 0; i < N; i++) {
     fds[i] = fix_open(&f);
-    fix_say(&f, fds[i], "GET /sse HTTP/1.1\r\nHost: localhost:8808\r\nAccept: text/event-stream\r\nUser-Agent: test/1.0\r\n"
-                        "Mcp-Session-Id: 0123456789abcdef0123456789abcdef\r\nMcp-Protocol-Version: 2025-11-25\r\n\r\n");
+    fix_say(
+        &f, fds[i],
+        "GET /sse HTTP/1.1\r\nHost: localhost:8808\r\nAccept: text/event-stream\r\nUser-Agent: test/1.0\r\n"
+        "Mcp-Session-Id: 0123456789abcdef0123456789abcdef\r\nMcp-Protocol-Version: 2025-11-25\r\n\r\n");
   }
   ck_assert_int_eq(fix_wait(&f, &f.n_held, N, 5000), 1);
   fix_run(&f, 20);
@@ -441,7 +450,8 @@ START_TEST(peers_thousand_streams_vanish) {
   usleep(200000);
   fix_turn(&f);
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
-  ck_assert_int_lt((b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000, 20000); /* silence is free */
+  ck_assert_int_lt((b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000,
+                   20000); /* silence is free */
   for (int i = 0; i < N; i++) {
     if (i % 2) fix_reset(fds[i]);
     else close(fds[i]);

@@ -111,7 +111,8 @@ START_TEST(server_pipeline_in_order) {
 END_TEST
 
 START_TEST(server_pipeline_split_anywhere) {
-  static const char two[] = POST("/1", "3\r\n\r\nabc") "POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ndef\r\n0\r\n\r\n" GET("/3");
+  static const char two[] = POST("/1", "3\r\n\r\nabc") "POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+                                                       "chunked\r\n\r\n3\r\ndef\r\n0\r\n\r\n" GET("/3");
   for (size_t cut = 1; cut < sizeof two - 1; cut++) {
     int want = f.requests + 3;
     fix_send(&f, fd, two, cut);
@@ -316,7 +317,8 @@ END_TEST
 
 START_TEST(server_listen_errors) {
   struct mg_err err;
-  static const char *const bad[] = {"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:70000", ":80", "example.com:80", "[::1:80", "unix:"};
+  static const char *const bad[] = {"",    "127.0.0.1",      "127.0.0.1:", "127.0.0.1:70000",
+                                    ":80", "example.com:80", "[::1:80",    "unix:"};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     mg_err_clear(&err);
     ck_assert_int_eq(mg_http_server_listen(f.server, mg_slice_z(bad[i]), NULL, &err), MCPGW_E_CONFIG);
@@ -364,7 +366,9 @@ START_TEST(server_socket_options) {
   for (int s = 3; s < 64; s++) { /* the accepted one is the connection whose peer is fd */
     struct sockaddr_in me, peer;
     socklen_t a = sizeof me, b = sizeof peer, n = sizeof v;
-    if (s == fd || getsockname(fd, (struct sockaddr *)&me, &a) || getpeername(s, (struct sockaddr *)&peer, &b)) continue;
+    if (s == fd || getsockname(fd, (struct sockaddr *)&me, &a) ||
+        getpeername(s, (struct sockaddr *)&peer, &b))
+      continue;
     if (peer.sin_port != me.sin_port) continue;
     found = 1;
     ck_assert_int_eq(getsockopt(s, IPPROTO_TCP, TCP_NODELAY, &v, &n), 0);
@@ -406,7 +410,10 @@ START_TEST(server_out_of_memory) {
     struct got o = {0};
     int c = fix_open(&f);
     mg_mem_fail_after((uint64_t)nth, 0);
-    fix_say(&f, c, POST("/echo", "5\r\n\r\nhello") "POST /e HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab");
+    fix_say(
+        &f, c,
+        POST("/echo",
+             "5\r\n\r\nhello") "POST /e HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab");
     fix_say(&f, c, "\r\n0\r\n\r\n" GET("/short") GET("/big?300000"));
     for (int i = 0; i < 200 && !o.eof && (!o.text || o.len < 300000); i++) fix_read(&f, c, &o, NULL, 1);
     hit += mg_mem_failed() > 0;

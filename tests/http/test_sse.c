@@ -53,9 +53,15 @@ static const struct reading readings[] = {
     {"data: a\r\rdata: b\r\r", "[||-|a][||-|b]", 0},
     {"data: a\n\r\ndata: b\r\n\n", "[||-|a][||-|b]", 0},
     {"data: a\r\n\rdata: b\r\r\n", "[||-|a][||-|b]", 0},
-    {"\xef\xbb\xbf" "data: a\n\n", "[||-|a]", 0},
-    {"\xef\xbb\xbf\xef\xbb\xbf" "data: a\n\n", "", 0}, /* only one BOM is one */
-    {"\xef\xbb" "data: a\n\n", "", 0},
+    {"\xef\xbb\xbf"
+     "data: a\n\n",
+     "[||-|a]", 0},
+    {"\xef\xbb\xbf\xef\xbb\xbf"
+     "data: a\n\n",
+     "", 0}, /* only one BOM is one */
+    {"\xef\xbb"
+     "data: a\n\n",
+     "", 0},
     {"data: a\xef\xbb\xbf\n\n", "[||-|a\xef\xbb\xbf]", 0},
     {": comment\n\n: x\ndata: a\n: y\n\n", "[||-|a]", 0},
     {":\n\n\n\ndata: a\n\n", "[||-|a]", 0},
@@ -157,7 +163,8 @@ START_TEST(sse_read_ceilings) {
   mg_sse_reader_free(r);
   memcpy(big, ":::", 3);
   ck_assert_int_eq(mg_sse_reader_new(NULL, 1000, on_event, &l, &r), MCPGW_OK);
-  for (int i = 0; i < 1000; i++) ck_assert_int_eq(mg_sse_feed(r, big, 8000), MCPGW_OK); /* a comment costs nothing */
+  for (int i = 0; i < 1000; i++)
+    ck_assert_int_eq(mg_sse_feed(r, big, 8000), MCPGW_OK); /* a comment costs nothing */
   mg_sse_reader_free(r);
   free(big);
 }
@@ -197,7 +204,8 @@ START_TEST(sse_read_callback_stops_and_frees) {
 }
 END_TEST
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing
+ * ----------------------------------------------------------------------------------------------------- */
 
 static size_t flatten(const struct mg_seg *s, size_t n, char *to, size_t cap) {
   size_t len = 0;
