@@ -253,6 +253,27 @@ START_TEST(stopped_from_outside_ends_too) {
 }
 END_TEST
 
+/* TERM reaches one that had stopped itself while it can still act on it, not only the KILL behind. */
+START_TEST(a_stopped_child_hears_term) {
+  struct mg_loop *l = loop_new();
+  struct kid k;
+  const char *argv[] = {"sh", "-c", "trap 'echo term; exit 3' TERM; echo ready; kill -STOP $$; sleep 1000",
+                        NULL};
+  struct mg_child_opts o = kid_opts(argv, _i);
+  o.kill_ms = 5000;
+  kid_spawn(&k, l, &o);
+  ck_assert(kid_wait_text(&k, "ready", 5000));
+  loop_turn_for(l, 50);
+  kid_close(&k, &k.in);
+  mg_child_end(k.child);
+  ck_assert_int_eq(kid_wait_end(&k, 4000), 1);
+  ck_assert_ptr_nonnull(strstr(k.text, "term"));
+  ck_assert_int_eq(k.status, 3 << 8);
+  kid_done(&k);
+  loop_free(l);
+}
+END_TEST
+
 START_TEST(free_kills_at_once) {
   struct mg_loop *l = loop_new();
   struct kid k;
@@ -453,6 +474,7 @@ Suite *loop_child_suite(void) {
                                 ends_by_itself_when_stdin_closes,
                                 term_comes_after_term_ms,
                                 stopped_from_outside_ends_too,
+                                a_stopped_child_hears_term,
                                 free_kills_at_once,
                                 free_after_end,
                                 release_lets_it_finish,

@@ -182,6 +182,43 @@ START_TEST(a_command_may_signal_its_group) {
 }
 END_TEST
 
+/* TERM goes to those in other sessions too: they may end in their own way. */
+START_TEST(an_adopted_child_hears_term) {
+  struct mg_loop *l = loop_new();
+  struct kid k;
+  char file[64];
+  (void)snprintf(file, sizeof file, "/tmp/loop-adopted-%d", (int)getpid());
+  const char *argv[] = {
+      "sh", "-c",
+      "setsid sh -c 'trap \"echo bye >$0; exit\" TERM; echo up; while :; do sleep 0.05; done' $0 & "
+      "sleep 0.3; echo ready; exec cat",
+      file, NULL};
+  struct mg_child_opts o = kid_opts(argv, 1);
+  o.kill_ms = 5000;
+  kid_spawn(&k, l, &o);
+  ck_assert(kid_wait_text(&k, "ready", 5000));
+  kid_close(&k, &k.in); /* cat ends, the other is adopted */
+  mg_child_end(k.child);
+  ck_assert_int_eq(kid_wait_end(&k, 4000), 1);
+  ck_assert_int_eq(access(file, F_OK), 0);
+  unlink(file);
+  kid_done(&k);
+  loop_free(l);
+}
+END_TEST
+
+START_TEST(no_descriptor_but_three_reaches_the_command) {
+  char line[4096];
+  (void)snprintf(line, sizeof line, "exec 9</etc/passwd; %s ls /proc/self/fd", procs_launcher());
+  FILE *p = popen(line, "r");
+  ck_assert_ptr_nonnull(p);
+  size_t n = fread(line, 1, sizeof line - 1, p);
+  line[n] = 0;
+  ck_assert_str_eq(line, "0\n1\n2\n3\n"); /* 3 is the directory */
+  ck_assert_int_eq(pclose(p), 0);
+}
+END_TEST
+
 START_TEST(limits_reach_the_command) {
   struct mg_loop *l = loop_new();
   struct kid k;
@@ -233,7 +270,7 @@ START_TEST(a_fork_storm_ends) {
                         "while time.time()<end:\n"
                         "  p=os.fork()\n"
                         "  if p: os._exit(0)\n"
-                        "  time.sleep(0.0005)\n",
+                        "  time.sleep(0)\n",
                         mark, NULL};
   struct mg_child_opts o = kid_opts(argv, 1);
   kid_spawn(&k, l, &o);
@@ -257,6 +294,8 @@ Suite *loop_launch_suite(void) {
   tcase_add_loop_test(c, a_killed_launcher_leaves_no_group, 0, 2);
   tcase_add_test(c, what_a_command_leaves_behind_ends);
   tcase_add_test(c, a_command_may_signal_its_group);
+  tcase_add_test(c, an_adopted_child_hears_term);
+  tcase_add_test(c, no_descriptor_but_three_reaches_the_command);
   tcase_add_test(c, limits_reach_the_command);
   tcase_add_test(c, by_hand);
   tcase_add_test(c, a_fork_storm_ends);

@@ -148,6 +148,8 @@ static void mark_and_defer(void *arg) {
 START_TEST(defer_keeps_order_and_never_nests) {
   struct mg_loop *l = loop_new();
   order = (struct order){l, 0, {0}, 0};
+  loop_turn_for(l, 0);
+  ck_assert_int_eq(mg_loop_timeout_ms(l), -1);
   ck_assert_int_eq(mg_loop_defer(l, mark_and_defer, (void *)(intptr_t)1), MCPGW_OK);
   ck_assert_int_eq(mg_loop_defer(l, mark1, (void *)(intptr_t)2), MCPGW_OK);
   ck_assert_int_eq(order.n, 0);
