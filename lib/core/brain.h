@@ -92,7 +92,7 @@ struct mg_ctx {
   char id[MG_ID_LEN + 1];
   char *principal;
   struct mg_view view;
-  int revision, initialized, answered, ended; /* answered: the InitializeResult has left */
+  int revision, initialized, answered, ended, pinned; /* answered: the InitializeResult has left */
   mg_blob *hello;         /* the client's initialize params, as they go upstream */
   mg_blob *refusal;       /* the error that an upstream gave to initialize */
   struct mg_link **links; /* view.n of them */

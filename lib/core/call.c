@@ -46,6 +46,7 @@ static mg_blob *error_blob(struct mg_core *c, struct mg_slice id, const struct m
 }
 
 static int fault_status(const struct mg_fault *f, int modern) {
+  if (f->reason == MG_WHY_CONTEXT_ENDED && !modern) return 404; /* a legacy client must initialize again (§14) */
   return f->reason ? 200 : mg_code_status(f->code, modern);
 }
 

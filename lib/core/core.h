@@ -95,6 +95,8 @@ int mg_ctx_revision(const struct mg_ctx *ctx);
 struct mg_view mg_ctx_view(const struct mg_ctx *ctx);
 void mg_ctx_set_user(struct mg_ctx *ctx, void *user);
 void *mg_ctx_user(const struct mg_ctx *ctx);
+/* It does not expire: its owner is in this process and ends it. */
+void mg_ctx_pin(struct mg_ctx *ctx);
 /* Where messages go that belong to no call; NULL: none (they are dropped and counted). */
 void mg_ctx_set_channel(struct mg_ctx *ctx, struct mg_sink *channel);
 

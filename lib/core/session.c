@@ -39,6 +39,7 @@ static void ctx_free(struct mg_ctx *ctx) {
 
 static uint64_t expiry_of(const struct mg_ctx *ctx) {
   const struct mg_config *cfg = ctx->core->config;
+  if (ctx->pinned) return UINT64_MAX;
   uint64_t idle = ctx->initialized ? cfg->contexts.idle_ms : INITIALIZED_MS;
   uint64_t at = ctx->used_ms + idle, end = ctx->created_ms + cfg->contexts.absolute_ms;
   return at < end ? at : end;
@@ -137,6 +138,11 @@ void mg_ctx_emit_changed(struct mg_ctx *ctx, int kind) {
   mg_buf_done(&b);
   if (bytes) mg_ctx_emit(ctx, bytes);
   else ctx->core->stats.dropped_notifications++;
+}
+
+void mg_ctx_pin(struct mg_ctx *ctx) {
+  ctx->pinned = 1;
+  if (ctx->created_ms) mg_heap_set(&ctx->core->expiries, &ctx->expiry, expiry_of(ctx)); /* unless it is to end anyway */
 }
 
 const char *mg_ctx_id(const struct mg_ctx *ctx) {

@@ -169,10 +169,11 @@ struct mcpgw_client {
   struct mg_ctx *ctx;
   struct mg_view view;
   unsigned mode;
-  int closed;     /* CLOSED was told */
-  int stage;      /* AUTO: see auto.c */
+  int closed;            /* CLOSED was told */
+  int stage;             /* AUTO: see auto.c */
+  int deferred, dead;    /* AUTO: a step is posted; closed meanwhile, the step frees it */
   uint64_t next_id;
-  struct mg_buf waiting; /* AUTO: requests before the client is ready, one JSON text and a NUL each */
+  struct mg_buf waiting; /* AUTO: requests before the client is ready: "id\0method\0params\0" each */
 };
 int mg_peer_open(struct mcpgw_gateway *gw, struct mg_slice server, unsigned mode, struct mcpgw_client **out);
 void mg_peer_close(struct mcpgw_client *c);

@@ -1,0 +1,62 @@
+/* api/client: the doors of in-process clients and their events. */
+#include "gateway/gateway.h"
+
+int mcpgw_client_open(mcpgw_client **out, mcpgw_gateway *gateway, const char *server, size_t server_len, uint32_t mode) {
+  if (!out || !gateway || mode > MCPGW_CLIENT_LEGACY) return MCPGW_E_INVALID;
+  int rc = mg_gw_guard(gateway);
+  return rc == MCPGW_OK ? mg_peer_open(gateway, mg_slice(server, server ? server_len : 0), mode, out) : rc;
+}
+
+void mcpgw_client_close(mcpgw_client *client) {
+  if (client && mg_gw_guard(client->gw) == MCPGW_OK) mg_peer_close(client);
+}
+
+int mcpgw_client_send(mcpgw_client *client, const char *message, size_t len) {
+  if (!client || !message) return MCPGW_E_INVALID;
+  int rc = mg_gw_guard(client->gw);
+  return rc == MCPGW_OK ? mg_peer_send(client, mg_slice(message, len)) : rc;
+}
+
+int mcpgw_client_request(mcpgw_client *client, const char *method, size_t method_len, const char *params,
+                         size_t params_len, uint64_t *request_id) {
+  if (!client || !method || !request_id) return MCPGW_E_INVALID;
+  int rc = mg_gw_guard(client->gw);
+  if (rc != MCPGW_OK) return rc;
+  return mg_auto_request(client, mg_slice(method, method_len), mg_slice(params, params ? params_len : 0), request_id);
+}
+
+int mcpgw_client_cancel(mcpgw_client *client, uint64_t request_id) {
+  if (!client) return MCPGW_E_INVALID;
+  int rc = mg_gw_guard(client->gw);
+  return rc == MCPGW_OK ? mg_auto_cancel(client, request_id) : rc;
+}
+
+int mcpgw_gateway_next_event(mcpgw_gateway *gateway, mcpgw_event **out) {
+  if (!gateway || !out) return MCPGW_E_INVALID;
+  int rc = mg_gw_guard(gateway);
+  return rc == MCPGW_OK ? mg_peer_next(gateway, out) : rc;
+}
+
+void mcpgw_event_free(mcpgw_event *event) {
+  mg_peer_event_free(event);
+}
+
+uint32_t mcpgw_event_kind(const mcpgw_event *event) {
+  return event ? event->kind : 0;
+}
+
+mcpgw_client *mcpgw_event_client(const mcpgw_event *event) {
+  return event ? event->client : NULL;
+}
+
+uint64_t mcpgw_event_request_id(const mcpgw_event *event) {
+  return event ? event->request_id : 0;
+}
+
+const char *mcpgw_event_data(const mcpgw_event *event) {
+  return event ? event->data : NULL;
+}
+
+size_t mcpgw_event_len(const mcpgw_event *event) {
+  return event ? event->len : 0;
+}

@@ -1,0 +1,1 @@
+api := version config gateway client transport

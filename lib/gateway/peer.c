@@ -1,0 +1,236 @@
+/* gateway/peer: owns in-process clients: whole messages in, events out. A client is one context (legacy)
+ * or none (modern), judged per message like everywhere. Results are pulled: nothing of the host's is ever
+ * called. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "gateway/gateway.h"
+
+#define MESSAGE_MAX ((size_t)64 << 20)
+
+/* ---- events ------------------------------------------------------------------------------------------------ */
+
+void mg_peer_event_free(struct mcpgw_event *e) {
+  mg_free(e);
+}
+
+int mg_peer_event(struct mcpgw_client *c, unsigned kind, uint64_t id, const struct mg_seg *segs, size_t n) {
+  struct mcpgw_gateway *gw = c->gw;
+  size_t len = 0;
+  for (size_t i = 0; i < n; i++) len += segs[i].len;
+  if (gw->n_events >= MG_MAX_EVENTS && kind != MCPGW_EVENT_CLOSED) goto drop;
+  if (mg_budget_take(&gw->budget, len) != MCPGW_OK) goto drop;
+  struct mcpgw_event *e = mg_alloc(sizeof *e + len + 1);
+  if (!e) {
+    mg_budget_give(&gw->budget, len);
+    goto drop;
+  }
+  memset(e, 0, sizeof *e);
+  e->kind = kind;
+  e->client = c;
+  e->request_id = id;
+  for (size_t i = 0; i < n; i++) {
+    memcpy(e->data + e->len, segs[i].ptr, segs[i].len);
+    e->len += segs[i].len;
+  }
+  e->data[e->len] = 0;
+  mg_list_add(&gw->events, &e->node);
+  gw->n_events++;
+  return MCPGW_OK;
+drop:
+  gw->events_dropped++;
+  if (kind != MCPGW_EVENT_CLOSED) mg_peer_fail(c, "too many events or bytes wait to be read; read them sooner");
+  return MCPGW_E_LIMIT;
+}
+
+void mg_peer_fail(struct mcpgw_client *c, const char *why) {
+  struct mg_seg seg = {NULL, why, strlen(why)};
+  if (c->closed) return;
+  c->closed = 1;
+  mg_peer_event(c, MCPGW_EVENT_CLOSED, 0, &seg, 1);
+}
+
+int mg_peer_next(struct mcpgw_gateway *gw, struct mcpgw_event **out) {
+  struct mg_list *node = mg_list_first(&gw->events);
+  if (!node) return MCPGW_E_AGAIN;
+  struct mcpgw_event *e = (struct mcpgw_event *)node;
+  mg_list_del(node);
+  gw->n_events--;
+  mg_budget_give(&gw->budget, e->len); /* it is the host's memory now */
+  *out = e;
+  return MCPGW_OK;
+}
+
+static void drop_events(struct mcpgw_client *c) {
+  struct mg_list *head = &c->gw->events, *node = head->next;
+  while (node != head) {
+    struct mcpgw_event *e = (struct mcpgw_event *)node;
+    node = node->next;
+    if (e->client != c) continue;
+    mg_list_del(&e->node);
+    c->gw->n_events--;
+    mg_budget_give(&c->gw->budget, e->len);
+    mg_free(e);
+  }
+}
+
+/* ---- what the core says -------------------------------------------------------------------------------------- */
+
+static void on_message(struct mg_out *o, struct mg_outgoing *m) {
+  struct mcpgw_client *c = MG_CONTAINER(o, struct mcpgw_client, out);
+  if (c->mode == MCPGW_CLIENT_RAW) {
+    mg_peer_event(c, MCPGW_EVENT_MESSAGE, 0, m->segs, m->n);
+  } else {
+    struct mg_buf b;
+    mg_buf_init(&b, MESSAGE_MAX);
+    for (size_t i = 0; i < m->n; i++) mg_buf_add(&b, m->segs[i].ptr, m->segs[i].len);
+    if (mg_buf_rc(&b) == MCPGW_OK) mg_auto_message(c, mg_buf_slice(&b));
+    else mg_peer_fail(c, "a message was too long");
+    mg_buf_done(&b);
+  }
+  mg_segs_unref(m->segs, m->n);
+}
+
+static void ctx_ended(struct mg_owner *o) {
+  struct mcpgw_client *c = MG_CONTAINER(o, struct mcpgw_client, owner);
+  c->ctx = NULL;
+  if (c->gw->stopping) mg_peer_fail(c, "the gateway is stopping");
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------ */
+
+int mg_peer_open(struct mcpgw_gateway *gw, struct mg_slice server, unsigned mode, struct mcpgw_client **out) {
+  struct mg_view view = mg_gw_view(gw, server);
+  if (!view.n) return MCPGW_E_NOT_FOUND;
+  if (gw->stopping) return MCPGW_E_STATE;
+  if (gw->n_clients >= MG_MAX_CLIENTS) return MCPGW_E_LIMIT;
+  struct mcpgw_client *c = mg_calloc(1, sizeof *c);
+  if (!c) return MCPGW_E_NOMEM;
+  mg_sink_init(&c->out.sink);
+  c->out.message = on_message;
+  c->owner.ctx_ended = ctx_ended;
+  c->gw = gw;
+  c->view = view;
+  c->mode = mode;
+  mg_buf_init(&c->waiting, (size_t)8 << 20);
+  mg_list_add(&gw->clients, &c->node);
+  gw->n_clients++;
+  *out = c;
+  if (mode != MCPGW_CLIENT_RAW) mg_auto_start(c);
+  mg_gw_settle(gw);
+  return MCPGW_OK;
+}
+
+void mg_peer_close(struct mcpgw_client *c) {
+  struct mcpgw_gateway *gw = c->gw;
+  c->closed = 1;
+  mg_core_sink_gone(gw->core, &c->out.sink);
+  if (c->ctx) mg_core_end(gw->core, c->ctx, "the client closed");
+  drop_events(c);
+  mg_list_del(&c->node);
+  gw->n_clients--;
+  mg_buf_done(&c->waiting);
+  c->dead = 1;
+  if (!c->deferred) mg_free(c);
+  mg_gw_settle(gw);
+}
+
+/* ---- what the client says -------------------------------------------------------------------------------------- */
+
+static void own_error(struct mcpgw_client *c, struct mg_slice id, const struct mg_fault *f) {
+  struct mg_buf b;
+  mg_buf_init(&b, 65536);
+  if (mg_build_error(&b, id, f) == MCPGW_OK) {
+    struct mg_seg seg = {NULL, b.ptr, b.len};
+    struct mg_outgoing o = {&seg, 1, 1, 200, NULL};
+    c->out.message(&c->out, &o);
+  }
+  mg_buf_done(&b);
+}
+
+static void refuse(struct mcpgw_client *c, struct mg_slice id, int code, const char *text) {
+  struct mg_fault f = {.code = code, .delivered = -1, .text = text};
+  own_error(c, id, &f);
+}
+
+static int modern(struct mcpgw_client *c, const struct mg_inbound *in) {
+  const struct mg_msg *m = in->msg;
+  struct mg_header_fault why;
+  struct mg_buf data;
+  if (m->kind != MG_REQUEST || mg_meta_check(m, &why) == MCPGW_OK) return mg_core_modern(c->gw->core, in);
+  struct mg_fault f = {.code = why.code, .delivered = -1, .text = why.text};
+  mg_buf_init(&data, 1024);
+  if (why.code == MG_RPC_VERSION) {
+    mg_buf_addz(&data, "{\"supported\":");
+    mg_core_supported(c->gw->core, c->view, &data);
+    mg_buf_addz(&data, ",\"requested\":");
+    mg_buf_adds(&data, mg_msg_raw(m, MG_S_META_VERSION));
+    mg_buf_addc(&data, '}');
+    f.data = mg_buf_slice(&data);
+  }
+  own_error(c, mg_msg_raw(m, MG_S_ID), &f);
+  mg_buf_done(&data);
+  return MCPGW_OK;
+}
+
+static int legacy(struct mcpgw_client *c, const struct mg_inbound *in) {
+  struct mg_ctx *ctx = NULL;
+  if (c->ctx) return mg_core_legacy(c->gw->core, c->ctx, in);
+  if (in->msg->kind != MG_REQUEST) return MCPGW_OK; /* before initialize: belongs to nothing */
+  if (in->msg->method == MG_M_PING) {
+    struct mg_buf b;
+    mg_buf_init(&b, 1024);
+    mg_build_result(&b, mg_msg_raw(in->msg, MG_S_ID), MG_LIT("{}"));
+    struct mg_seg seg = {NULL, b.ptr, b.len};
+    struct mg_outgoing o = {&seg, 1, 1, 200, NULL};
+    if (mg_buf_rc(&b) == MCPGW_OK) c->out.message(&c->out, &o);
+    mg_buf_done(&b);
+    return MCPGW_OK;
+  }
+  if (in->msg->method != MG_M_INITIALIZE) {
+    refuse(c, mg_msg_raw(in->msg, MG_S_ID), MG_RPC_REQUEST, "send initialize first, or the _meta of a modern request");
+    return MCPGW_OK;
+  }
+  mg_core_initialize(c->gw->core, in, &ctx);
+  if (!ctx) return MCPGW_OK;
+  c->ctx = ctx;
+  mg_ctx_set_user(ctx, &c->owner);
+  mg_ctx_set_channel(ctx, &c->out.sink);
+  mg_ctx_pin(ctx);
+  return MCPGW_OK;
+}
+
+static int one(struct mcpgw_client *c, mg_blob *blob, struct mg_slice doc) {
+  struct mg_msg m;
+  struct mg_wire_fault why;
+  if (mg_wire_parse(doc, &m, &why) != MCPGW_OK) {
+    refuse(c, mg_slice_z(why.id), why.code, why.text);
+    return MCPGW_OK;
+  }
+  struct mg_inbound in = {.blob = blob, .msg = &m, .view = c->view, .principal = MG_LIT("local"),
+                          .sink = &c->out.sink, .now_ms = mg_gw_now(c->gw)};
+  int is_modern = m.s[MG_S_META_VERSION].type != MG_JSON_NONE || m.s[MG_S_META_CAPABILITIES].type != MG_JSON_NONE ||
+                  (!c->ctx && m.method == MG_M_N_CANCELLED);
+  return is_modern || m.method == MG_M_DISCOVER ? modern(c, &in) : legacy(c, &in);
+}
+
+int mg_peer_send(struct mcpgw_client *c, struct mg_slice message) {
+  struct mg_slice member;
+  size_t pos = 0;
+  int rc = MCPGW_OK, more = 0;
+  if (c->closed) return MCPGW_E_CLOSED;
+  mg_blob *blob = mg_blob_copy(&c->gw->budget, message.ptr, message.len);
+  if (!blob) return MCPGW_E_LIMIT;
+  struct mg_slice doc = mg_blob_slice(blob);
+  if (!mg_wire_is_batch(doc)) {
+    rc = one(c, blob, doc);
+  } else if (!c->ctx || !mg_revision_has_batches(mg_ctx_revision(c->ctx))) {
+    refuse(c, mg_slice(NULL, 0), MG_RPC_REQUEST, "the revision spoken here has no batches");
+  } else {
+    for (int left = 64; left && (more = mg_wire_batch_next(doc, &pos, &member)) > 0; left--) one(c, blob, member);
+    if (more) refuse(c, mg_slice(NULL, 0), MG_RPC_REQUEST, "a batch is a JSON array of 64 messages at most");
+  }
+  mg_blob_unref(blob);
+  mg_gw_settle(c->gw);
+  return rc;
+}
