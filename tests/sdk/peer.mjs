@@ -138,8 +138,8 @@ function take(message, to) {
   to.modern = params !== undefined && dig(params, '_meta', 'io.modelcontextprotocol/protocolVersion') !== undefined;
   if (to.modern && options.era === 'legacy') return refuse(to, id, -32601, 'legacy here', 400);
   if (!to.modern && options.era === 'modern') return refuse(to, id, -32022, 'modern here', 400);
-  const known = METHODS[method] && to.modern !== ['initialize', 'ping', 'logging/setLevel'].includes(method);
-  if (known || (METHODS[method] && !to.modern && method !== 'server/discover')) METHODS[method](to, id, params);
+  const foreign = to.modern ? ['initialize', 'ping', 'logging/setLevel'] : ['server/discover'];
+  if (METHODS[method] && !foreign.includes(method)) METHODS[method](to, id, params);
   else refuse(to, id, -32601, 'unknown method', to.modern ? 404 : 200);
 }
 

@@ -175,9 +175,8 @@ export class Pipe {
 
   #line(bytes) {
     this.lines.push(bytes);
-    const idOf = (b) => b.length < 4096 ? JSON.parse(b.toString()).id : undefined;
     for (const waiter of [...this.waiters]) {
-      if (!waiter.wants(bytes, idOf)) continue;
+      if (!waiter.wants(bytes)) continue;
       this.waiters.splice(this.waiters.indexOf(waiter), 1);
       waiter.done(bytes);
     }
@@ -193,8 +192,8 @@ export class Pipe {
 
   /** Sends a request whose id is a string found nowhere else; resolves with the bytes of the answer. */
   send(body, id) {
-    const [, tag] = [0, Buffer.from(`"id":${JSON.stringify(id)}`)];
-    const reply = this.next((bytes) => bytes.includes(tag) && !bytes.includes('"method"'));
+    const tag = Buffer.from(`"id":${JSON.stringify(id)}`);
+    const reply = this.next((bytes) => bytes.includes(tag) && !bytes.subarray(0, 400).includes('"method"'));
     this.write(body);
     return reply;
   }
