@@ -141,6 +141,8 @@ size_t probes_failed(const struct probes *ps);
 void show_content(struct json result);
 int show_rpc_error(const char *what, struct json error); /* says it; returns the exit code it deserves */
 char *rpc_error_text(struct json error);                 /* one line; free it; NULL: no memory */
+/* Answers a message of a server if it is a request: pings, and everything else with a polite no. */
+void answer_server(mcpgw_client *client, const mcpgw_event *e);
 
 /* ---- commands -------------------------------------------------------------------------------------------------------- */
 int cmd_serve(const struct args *a);

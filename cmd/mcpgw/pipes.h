@@ -1,0 +1,31 @@
+/* The two ends of `mcpgw stdio`: lines in, with a ceiling, and a bounded queue out. */
+#ifndef MCPGW_PIPES_H
+#define MCPGW_PIPES_H
+#include <stddef.h>
+
+#define LINE_MAX_BYTES ((size_t)32 << 20) /* the gateway's own limits.body_bytes is usually lower */
+
+struct lines {
+  char *buf;
+  size_t from, len, cap; /* unread bytes are [from, from+len) */
+  size_t looked;         /* so many of them hold no newline */
+  int fd, skipping, too_long, eof;
+};
+int lines_open(struct lines *l, int fd);
+void lines_done(struct lines *l);
+/* One read. 0, or -1 when fd fails or there is no memory. Sets eof. */
+int lines_fill(struct lines *l);
+/* 1: a line, BORROWED until the next fill; 0: none yet; -1: a line was too long and is skipped (once a line). */
+int lines_next(struct lines *l, const char **line, size_t *len);
+
+struct out {
+  char *buf;
+  size_t from, len, cap;
+  int fd, flags, changed; /* the descriptor's flags before we came */
+};
+void out_open(struct out *o, int fd);
+void out_done(struct out *o); /* gives the flags back; what is queued is lost */
+/* A message as one line: CR and LF in it, blanks of JSON, become spaces. -1: no memory. */
+int out_line(struct out *o, const char *message, size_t len);
+int out_flush(struct out *o); /* as much as goes without waiting; -1: nobody reads any more */
+#endif
