@@ -43,7 +43,7 @@ nm -D --defined-only "$so" | awk '{sub(/@.*/, "", $3)} $3 != "MCPGW_0" && $2 != 
 sed -n 's/^MCPGW_API .*[ *]\(mcpgw_[a-z0-9_]*\)(.*/\1/p' include/mcpgw/*.h | sort -u >"$work/headers"
 sed -n 's/^    \(mcpgw_[a-z0-9_]*\);$/\1/p' pkgconfig/mcpgw.map | sort -u >"$work/map"
 for page in man/*.3; do sed -n '/^\.Sh NAME/,/^\.Nd/s/^\.Nm \(mcpgw_[a-z0-9_]*\).*/\1/p' "$page"; done |
-  grep -vxF "$(for page in man/*.3; do basename "$page" .3; done)" | sort >"$work/names"
+  sort >"$work/names"
 sort -u "$work/names" >"$work/manual"
 sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/s/^\.F[no] \(mcpgw_[a-z0-9_]*\).*/\1/p' man/*.3 | sort -u >"$work/synopses"
 
