@@ -10,8 +10,9 @@
 #include "cli.h"
 
 #ifndef MCPGW_LIBEXEC
-#define MCPGW_LIBEXEC "/usr/local/libexec/mcpgw/mcpgw-launch"
+#define MCPGW_LIBEXEC "/usr/local/libexec/mcpgw" /* a directory */
 #endif
+#define INSTALLED MCPGW_LIBEXEC "/mcpgw-launch"
 #define NAME "server" /* the key of an upstream that has no configuration */
 
 extern char **environ;
@@ -73,9 +74,9 @@ static char *find_launcher(void) {
     memcpy(self + dir, "/mcpgw-launch", sizeof "/mcpgw-launch");
     if (access(self, X_OK) == 0) found = strdup(self);
   }
-  if (found == NULL && access(MCPGW_LIBEXEC, X_OK) == 0) found = strdup(MCPGW_LIBEXEC);
+  if (found == NULL && access(INSTALLED, X_OK) == 0) found = strdup(INSTALLED);
   if (found == NULL)
-    say("warning: mcpgw-launch is neither beside mcpgw nor at " MCPGW_LIBEXEC
+    say("warning: mcpgw-launch is neither beside mcpgw nor at " INSTALLED
         "; grandchildren of servers may outlive the gateway");
   return found;
 }
