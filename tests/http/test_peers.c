@@ -219,7 +219,7 @@ START_TEST(peers_half_closed_then_reset_while_pending) {
   ck_assert_int_eq(f.n_held, 1);
   fix_run(&f, 100);
   ck_assert_int_eq(f.gone, 0);
-  mg_exchange_stream_begin(f.held[0], 200, mg_slice("", 0)); /* the head stays unread in the client */
+  if (_i) mg_exchange_stream_begin(f.held[0], 200, mg_slice("", 0)); /* what stays unread makes the RST */
   fix_run(&f, 20);
   close(fd);
   fd = -1;
@@ -501,7 +501,7 @@ void http_server_add_peers(Suite *s) {
   tcase_add_test(t, peers_half_close_is_answered);
   tcase_add_test(t, peers_half_close_then_stream);
   tcase_add_loop_test(t, peers_leaving_is_noticed, 0, (int)(sizeof leaving / sizeof leaving[0]));
-  tcase_add_test(t, peers_half_closed_then_reset_while_pending);
+  tcase_add_loop_test(t, peers_half_closed_then_reset_while_pending, 0, 2);
   tcase_add_test(t, peers_request_and_fin_at_once);
   tcase_add_test(t, peers_gone_in_the_body);
   tcase_add_test(t, peers_slow_reader_drains_the_budget);

@@ -197,8 +197,14 @@ START_TEST(server_admit_replies) {
   fix_say(&f, fd, GET("/ok"));
   expect("\r\n\r\n/ok");
   f.admit_reply = 1;
-  fix_say(&f, fd, POST("/x", "5\r\n\r\nhello") GET("/smuggled"));
+  fix_got_done(&g);
+  ck_assert_uint_eq(strlen(GET("/smuggled")), 35);
+  fix_say(&f, fd, POST("/x", "35\r\n\r\n") GET("/smuggled")); /* a body that looks like a request */
   expect_end();
+  char seen[64];
+  fix_statuses(&g, seen, sizeof seen);
+  ck_assert_str_eq(seen, "401");
+  ck_assert_ptr_nonnull(strstr(g.text, "Connection: close\r\n"));
   ck_assert_int_eq(f.requests, 1);
   ck_assert_int_eq(f.gone, 0);
 }

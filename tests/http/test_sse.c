@@ -50,6 +50,8 @@ static const struct reading readings[] = {
     {"data\ndata\n\n", "[||-|/]", 0},
     {"data: a\ndata\ndata: c\n\n", "[||-|a//c]", 0},
     {"data: a\r\n\r\ndata: b\r\n\r\n", "[||-|a][||-|b]", 0},
+    {"id: 1\r\ndata: a\r\ndata: b\r\n\r\n", "[|1!|-|a/b]", 0},
+    {"id: 1\rdata: a\rdata: b\r\r", "[|1!|-|a/b]", 0},
     {"data: a\r\rdata: b\r\r", "[||-|a][||-|b]", 0},
     {"data: a\n\r\ndata: b\r\n\n", "[||-|a][||-|b]", 0},
     {"data: a\r\n\rdata: b\r\r\n", "[||-|a][||-|b]", 0},
