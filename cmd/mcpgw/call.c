@@ -7,12 +7,14 @@
 #include "cli.h"
 
 #define STDIN_MAX ((size_t)32 << 20)
+#define LIST_MS 60000
 
 struct call {
   struct target t;
   mcpgw_client *client;
   uint64_t request;
   const char *tool;
+  char *own_name;  /* OWNED: the tool's name at its server, when the name given had a prefix */
   char *arguments; /* OWNED; NULL: none */
   size_t arguments_len;
   int json, progress, shown; /* shown: a progress line stands on the terminal */
@@ -133,7 +135,7 @@ static void on_event(struct call *c, const mcpgw_event *e) {
   }
 }
 
-/* ---- the call -------------------------------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------------------------------- */
 
 static void give_up(struct call *c, int code, const char *why) {
   wipe_progress(c);
@@ -164,6 +166,60 @@ static int drive(struct call *c, uint64_t timeout_ms) {
   return c->rc;
 }
 
+/* ---- SERVER__TOOL ----------------------------------------------------------------------------------------------------- */
+
+/* The one tool of p that the name means: slug, a separator, the tool's own name. NULL: none, or not just one.
+ * OWNED. */
+static char *match(const struct probe *p, const char *name) {
+  const struct probe_list *l = &p->lists[PROBE_TOOLS];
+  size_t prefix = strlen(p->slug), len = strlen(name);
+  char *found = NULL;
+  int n = 0;
+  for (size_t i = 0; i < l->n_pages; i++) {
+    struct json whole, tool;
+    size_t pos = 0, own_len = 0;
+    if (!json_read(l->pages[i], strlen(l->pages[i]), &whole, NULL)) continue;
+    while (json_next(json_get(json_get(whole, "result"), "tools"), &pos, NULL, &tool)) {
+      char *own = json_text(json_get(tool, "name"), &own_len);
+      if (own && own_len && prefix + own_len < len && strcmp(name + len - own_len, own) == 0 && n++ == 0) found = own;
+      else free(own);
+    }
+  }
+  if (n == 1) return found;
+  free(found);
+  return NULL;
+}
+
+static const char *longest_slug(const struct target *t, const char *name) {
+  const char *best = NULL;
+  for (size_t i = 0; i < mcpgw_config_servers(t->config); i++) {
+    const char *slug = mcpgw_config_server_slug(t->config, i);
+    size_t len = strlen(slug);
+    if (strncmp(name, slug, len) == 0 && name[len] && (best == NULL || len > strlen(best))) best = slug;
+  }
+  return best;
+}
+
+/* Of several servers only the one that the tool's name begins with is started, and spoken to in its own
+ * era. When the name is not clear, the gateway decides, with all servers. */
+static int resolve(struct call *c, uint64_t timeout_ms) {
+  struct probes ps;
+  const char *slug = mcpgw_config_servers(c->t.config) > 1 ? longest_slug(&c->t, c->tool) : NULL;
+  if (slug == NULL) return EXIT_OK;
+  int rc = probes_run(&ps, &c->t, slug, 1u << PROBE_TOOLS, timeout_ms ? timeout_ms : LIST_MS, 0);
+  if (rc == EXIT_OK && ps.items[0].error)
+    rc = say_fail(EXIT_UPSTREAM, "%s: %s", slug, ps.items[0].error);
+  if (rc == EXIT_OK && (c->own_name = match(&ps.items[0], c->tool)) != NULL) {
+    c->tool = c->own_name;
+    c->client = ps.items[0].client;
+    ps.items[0].client = NULL;
+  }
+  probes_done(&ps);
+  return rc;
+}
+
+/* ---- the call ----------------------------------------------------------------------------------------------------- */
+
 static int request(struct call *c) {
   static const char method[] = "tools/call";
   char *params = NULL;
@@ -185,12 +241,17 @@ static int request(struct call *c) {
 }
 
 static int perform(struct call *c, const struct args *a, const char *slug) {
-  int rc = mcpgw_client_open(&c->client, c->t.gateway, slug, slug ? strlen(slug) : 0, MCPGW_CLIENT_AUTO);
-  if (rc != MCPGW_OK) return say_fail(EXIT_IO, "%s: cannot begin: %s", c->t.what, mcpgw_strerror(rc));
-  rc = request(c);
-  if (rc == EXIT_OK) rc = drive(c, a->given & OPT_TIMEOUT ? a->timeout_ms : 0);
-  if (c->shown) wipe_progress(c);
-  mcpgw_client_close(c->client);
+  uint64_t timeout = a->given & OPT_TIMEOUT ? a->timeout_ms : 0;
+  int rc = slug ? EXIT_OK : resolve(c, timeout);
+  if (rc == EXIT_OK && c->client == NULL) {
+    int lib = mcpgw_client_open(&c->client, c->t.gateway, slug, slug ? strlen(slug) : 0, MCPGW_CLIENT_AUTO);
+    if (lib == MCPGW_E_NOT_FOUND) rc = say_fail(EXIT_CONFIG, "%s: no server is configured", c->t.what);
+    else if (lib != MCPGW_OK) rc = say_fail(EXIT_IO, "%s: cannot begin: %s", c->t.what, mcpgw_strerror(lib));
+  }
+  if (rc == EXIT_OK) rc = request(c);
+  if (rc == EXIT_OK) rc = drive(c, timeout);
+  wipe_progress(c);
+  if (c->client) mcpgw_client_close(c->client);
   loop_end(c->t.gateway, 1000);
   return rc;
 }
@@ -215,5 +276,6 @@ int cmd_call(const struct args *a) {
   if (rc == EXIT_OK) rc = perform(&c, a, slug);
   target_done(&c.t);
   free(c.arguments);
+  free(c.own_name);
   return finish_stdout(rc);
 }

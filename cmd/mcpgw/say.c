@@ -68,6 +68,7 @@ void put_clean(FILE *f, const char *text, size_t len, int lines) {
 
 int finish_stdout(int code) {
   if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+  if (errno == EPIPE) return EXIT_IO; /* the reader has had enough: "| head" */
   return say_fail(EXIT_IO, "cannot write to stdout: %s", strerror(errno));
 }
 

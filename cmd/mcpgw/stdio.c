@@ -9,7 +9,8 @@
 #include "pipes.h"
 
 #define PENDING_MAX 1024                  /* requests without a reply; then stdin waits */
-#define QUEUE_BYTES ((size_t)1 << 20)     /* on the way to stdout; then stdin and events wait */
+#define READ_BYTES ((size_t)1 << 20)      /* on the way to stdout; then stdin waits */
+#define EVENT_BYTES ((size_t)16 << 20)    /* then events wait too, in the gateway, which has ceilings of its own */
 #define DRAIN_MS 10000                    /* after the end of stdin, for what is under way */
 #define GRACE_MS 1500                     /* agents kill two seconds after TERM */
 
@@ -20,6 +21,7 @@ struct front {
   struct out out;
   size_t pending; /* a lower bound: whatever may have no reply is taken off early */
   int closed;     /* the client cannot go on */
+  int ending;     /* because we want it to */
 };
 
 static const char *const parse_error =
@@ -68,7 +70,7 @@ static int on_line(struct front *f, const char *line, size_t len) {
 }
 
 static int may_read(const struct front *f) {
-  return !f->closed && f->pending < PENDING_MAX && f->out.len < QUEUE_BYTES;
+  return !f->closed && f->pending < PENDING_MAX && f->out.len < READ_BYTES;
 }
 
 static int take_lines(struct front *f) {
@@ -90,12 +92,12 @@ static void count_out(struct front *f, const char *text, size_t len) {
 static int take_events(struct front *f) {
   mcpgw_event *e;
   int rc = EXIT_OK;
-  while (rc == EXIT_OK && f->out.len < QUEUE_BYTES && mcpgw_gateway_next_event(f->gw, &e) == MCPGW_OK) {
+  while (rc == EXIT_OK && f->out.len < EVENT_BYTES && mcpgw_gateway_next_event(f->gw, &e) == MCPGW_OK) {
     const char *data = mcpgw_event_data(e);
     size_t len = mcpgw_event_len(e);
     if (mcpgw_event_kind(e) == MCPGW_EVENT_CLOSED) {
+      if (len && !f->closed && !f->ending) say("the conversation is over: %s", data);
       f->closed = 1;
-      if (len) say("the conversation is over: %s", data);
     } else if (mcpgw_event_kind(e) == MCPGW_EVENT_MESSAGE) {
       count_out(f, data, len);
       if (out_line(&f->out, data, len) != 0) rc = say_fail(EXIT_IO, "out of memory");
@@ -147,7 +149,7 @@ static int finish(struct front *f) {
   uint64_t until = clock_ms() + GRACE_MS + 1500;
   unsigned before = loop_interrupts();
   int rc = EXIT_OK;
-  f->in.eof = 1;
+  f->in.eof = f->ending = 1;
   (void)mcpgw_gateway_stop(f->gw, GRACE_MS);
   while (rc == EXIT_OK && clock_ms() < until && loop_interrupts() == before &&
          (!mcpgw_gateway_stopped(f->gw) || f->out.len)) {
