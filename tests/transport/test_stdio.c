@@ -176,13 +176,14 @@ START_TEST(candidates_are_those_who_wait) {
   struct stdio_rig r;
   stdio_rig_init(&r);
   r.link->result_bytes = 1000;
-  const char *argv[] = {"python3", "-u", "-c",
-                        "import sys\nfor i in range(3): sys.stdin.readline()\n"
-                        "print('{\"result\":{},\"jsonrpc\":\"2.0\",\"id\":\"a-1\"}')\nsys.stdin.readline()\n"
-                        "print('{\"result\":\"'+'g'*5000+'\",\"id\":\"a-2\"}')\nprint('{\"then\":1}')\n"
-                        "sys.stdin.readline()\nprint('{\"result\":\"'+'g'*5000+'\",\"id\":\"a-3\"}')\nprint('"
-                        "{\"then\":2}')\nsys.stdin.read()",
-                        NULL};
+  const char *argv[] = {
+      "python3", "-u", "-c",
+      "import sys\nfor i in range(3): sys.stdin.readline()\n"
+      "print('{\"result\":{},\"jsonrpc\":\"2.0\",\"id\":\"a-1\"}')\nsys.stdin.readline()\n"
+      "print('{\"result\":\"'+'g'*200000+'\",\"id\":\"a-2\"}')\nprint('{\"then\":1}')\n"
+      "sys.stdin.readline()\nprint('{\"result\":\"'+'g'*200000+'\",\"id\":\"a-3\"}')\nprint('"
+      "{\"then\":2}')\nsys.stdin.read()",
+      NULL};
   ck_assert_int_eq(stdio_rig_open(&r, argv), MCPGW_OK);
   ck_assert_int_eq(stdio_rig_send(&r, 1, "{\"id\":\"a-1\",\"method\":\"m\"}"), MCPGW_OK);
   ck_assert_int_eq(stdio_rig_send(&r, 2, "{\"method\":\"m\",\"params\":{\"id\":3},\"id\":\"a-2\"}"),
@@ -207,7 +208,7 @@ START_TEST(a_cancelled_call_stays_silent) {
   r.link->result_bytes = 1000;
   const char *argv[] = {"python3", "-u", "-c",
                         "import "
-                        "sys\nsys.stdin.readline()\nsys.stdin.readline()\nprint('{\"result\":\"'+'g'*5000+'"
+                        "sys\nsys.stdin.readline()\nsys.stdin.readline()\nprint('{\"result\":\"'+'g'*200000+'"
                         "\",\"id\":1}')\nprint('{\"then\":1}')\nsys.stdin.read()",
                         NULL};
   ck_assert_int_eq(stdio_rig_open(&r, argv), MCPGW_OK);

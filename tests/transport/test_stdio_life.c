@@ -39,6 +39,7 @@ START_TEST(what_stdout_holds_is_read_first) {
   struct stdio_rig r;
   stdio_rig_py(&r, "import sys\nsys.stdout.write('{\"n\":1}\\n'*1500+'{\"tail\":1}')\nsys.stderr.write('last "
                    "words')\nsys.exit(3)");
+  procs_sleep_ms(500); /* the first turn sees its end and its output together, the end first */
   const struct host_event *e = the_end(&r);
   ck_assert_str_eq(e->text, "child ended with status 3");
   ck_assert_int_eq(fake_host_count(r.link, HOST_MESSAGE, 0), 1501);
