@@ -168,11 +168,16 @@ static int drive(struct call *c, uint64_t timeout_ms) {
 
 /* ---- SERVER__TOOL ----------------------------------------------------------------------------------------------------- */
 
-/* The one tool of p that the name means: slug, a separator, the tool's own name. NULL: none, or not just one.
- * OWNED. */
+/* Is name the slug, a separator of "_", "-" and ".", and own? A separator with letters is left to the gateway. */
+static int is_made_of(const char *name, const char *slug, const char *own, size_t own_len) {
+  size_t len = strlen(name), prefix = strlen(slug);
+  if (own_len == 0 || prefix + own_len >= len || strcmp(name + len - own_len, own) != 0) return 0;
+  return strspn(name + prefix, "_-.") >= len - own_len - prefix;
+}
+
+/* The one tool of p that the name means, OWNED. NULL: none, or not just one. */
 static char *match(const struct probe *p, const char *name) {
   const struct probe_list *l = &p->lists[PROBE_TOOLS];
-  size_t prefix = strlen(p->slug), len = strlen(name);
   char *found = NULL;
   int n = 0;
   for (size_t i = 0; i < l->n_pages; i++) {
@@ -181,7 +186,7 @@ static char *match(const struct probe *p, const char *name) {
     if (!json_read(l->pages[i], strlen(l->pages[i]), &whole, NULL)) continue;
     while (json_next(json_get(json_get(whole, "result"), "tools"), &pos, NULL, &tool)) {
       char *own = json_text(json_get(tool, "name"), &own_len);
-      if (own && own_len && prefix + own_len < len && strcmp(name + len - own_len, own) == 0 && n++ == 0) found = own;
+      if (own && is_made_of(name, p->slug, own, own_len) && n++ == 0) found = own;
       else free(own);
     }
   }
