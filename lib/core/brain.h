@@ -15,7 +15,7 @@
 #include "json/splice.h"
 
 /* Ceilings that no config sets. */
-#define MG_MAX_LEGS 4096      /* requests in flight on one link */
+#define MG_MAX_LEGS 65536     /* requests in flight on one link */
 #define MG_MAX_CTX_CALLS 1024 /* requests in flight in one context */
 #define MG_MAX_REVERSE 256    /* questions of servers waiting in one context */
 #define MG_MAX_TASKS 4096     /* task ids remembered in a context, and for all modern callers */

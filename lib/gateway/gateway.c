@@ -3,7 +3,6 @@
 #include "gateway/gateway.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -17,7 +16,7 @@ uint64_t mg_gw_now(struct mcpgw_gateway *gw) {
 }
 
 int mg_gw_guard(const struct mcpgw_gateway *gw) {
-  return gw->pid == (int)getpid() ? MCPGW_OK : MCPGW_E_STATE;
+  return mg_loop_forked(gw->loop) ? MCPGW_E_STATE : MCPGW_OK;
 }
 
 /* ---- time ----------------------------------------------------------------------------------------------- */
@@ -112,7 +111,6 @@ int mg_gw_new(struct mg_config *config, const mcpgw_gateway_options *o, struct m
   if (!gw) return MCPGW_E_NOMEM;
   int rc = MCPGW_E_NOMEM;
   gw->config = mg_config_ref(config);
-  gw->pid = (int)getpid();
   gw->armed_ms = UINT64_MAX;
   gw->budget.limit = (size_t)config->limits.memory_bytes;
   gw->log.level = config->log_level;

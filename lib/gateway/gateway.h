@@ -52,7 +52,6 @@ struct mcpgw_gateway {
   struct mg_err err;
   struct mg_gw_upstream *ups;
   char *launcher;
-  int pid; /* of the process that made it */
 
   struct mg_timer *timer;
   uint64_t armed_ms;

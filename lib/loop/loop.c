@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <string.h>
 #include <unistd.h>
 #include <uv.h>
@@ -31,6 +32,8 @@ struct mg_loop {
   uv_loop_t uv;
   uv_async_t async;
   pid_t pid; /* the process that made us: a forked child may not turn us */
+  volatile char *ours; /* a page that reads as zero after a fork; NULL: the kernel has no such pages */
+  uv_idle_t hurry;     /* active while something is deferred: the poll of that turn does not wait */
   int running, in_timers;
   uint64_t now_ms, now_of; /* mg_now_ms() as read at uv time now_of */
   struct queue deferred;
@@ -131,12 +134,19 @@ static void run_posted(struct mg_loop *l) {
   }
 }
 
+static void on_idle(uv_idle_t *h) {
+  (void)h;
+}
+
+/* From a timer's callback, say: uv_run polls after it, and must not wait then. */
 int mg_loop_defer(struct mg_loop *l, void (*cb)(void *arg), void *arg) {
-  return queue_push(&l->deferred, (struct task){cb, arg});
+  int rc = queue_push(&l->deferred, (struct task){cb, arg});
+  if (rc == MCPGW_OK && l->running) (void)uv_idle_start(&l->hurry, on_idle);
+  return rc;
 }
 
 int mg_loop_post(struct mg_loop *l, void (*cb)(void *arg), void *arg) {
-  if (getpid() != l->pid) return MCPGW_E_STATE;
+  if (mg_loop_forked(l)) return MCPGW_E_STATE;
   pthread_mutex_lock(&l->lock);
   int rc = queue_push(&l->posted, (struct task){cb, arg});
   pthread_mutex_unlock(&l->lock);
@@ -147,6 +157,22 @@ int mg_loop_post(struct mg_loop *l, void (*cb)(void *arg), void *arg) {
 /* ---- the loop ------------------------------------------------------------------------------------ */
 
 /* Waking is all it does: posted tasks are run at the end of each turn. */
+/* Asked on every entry, so without a system call where the kernel can wipe a page on fork. */
+static volatile char *wiped_on_fork(void) {
+  void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return NULL;
+  if (madvise(page, 4096, MADV_WIPEONFORK) != 0) {
+    (void)munmap(page, 4096);
+    return NULL;
+  }
+  *(volatile char *)page = 1;
+  return page;
+}
+
+int mg_loop_forked(const struct mg_loop *l) {
+  return l->ours ? !*l->ours : getpid() != l->pid;
+}
+
 static void on_async(uv_async_t *h) {
   (void)h;
 }
@@ -157,16 +183,20 @@ int mg_loop_new(struct mg_loop **out) {
   if (!l || queue_grow(&l->deferred)) goto out;
   mg_list_init(&l->children.all);
   l->pid = getpid();
+  l->ours = wiped_on_fork();
   if ((rc = rc_of(uv_loop_init(&l->uv)))) goto out;
   if ((rc = rc_of(uv_async_init(&l->uv, &l->async, on_async)))) {
     (void)uv_loop_close(&l->uv);
     goto out;
   }
+  (void)uv_idle_init(&l->uv, &l->hurry); /* cannot fail */
+  uv_unref((uv_handle_t *)&l->hurry);
   pthread_mutex_init(&l->lock, NULL); /* cannot fail with default attributes on Linux */
   *out = l;
   return MCPGW_OK;
 out:
   if (l) mg_free(l->deferred.v);
+  if (l && l->ours) (void)munmap((void *)l->ours, 4096);
   mg_free(l);
   return rc;
 }
@@ -176,10 +206,11 @@ out:
 void mg_loop_free(struct mg_loop *l) {
   struct mg_sigpipe sp;
   int i, busy = 1;
-  if (!l || getpid() != l->pid) return;
+  if (!l || mg_loop_forked(l)) return;
   mg_sigpipe_enter(&sp);
   mg_children_finish(l);
   uv_close((uv_handle_t *)&l->async, NULL);
+  uv_close((uv_handle_t *)&l->hurry, NULL);
   for (i = 0; i < 8 && busy; i++) { /* each pass runs the close callbacks due */
     (void)uv_run(&l->uv, UV_RUN_NOWAIT);
     busy = uv_loop_close(&l->uv) == UV_EBUSY;
@@ -187,6 +218,7 @@ void mg_loop_free(struct mg_loop *l) {
   mg_sigpipe_leave(&sp);
   if (busy) return;
   pthread_mutex_destroy(&l->lock);
+  if (l->ours) (void)munmap((void *)l->ours, 4096);
   mg_free(l->posted.v);
   mg_free(l->deferred.v);
   mg_free(l);
@@ -204,13 +236,14 @@ int mg_loop_timeout_ms(struct mg_loop *l) {
 
 int mg_loop_run(struct mg_loop *l, int mode) {
   struct mg_sigpipe sp;
-  if (getpid() != l->pid || l->running) return MCPGW_E_STATE;
+  if (mg_loop_forked(l) || l->running) return MCPGW_E_STATE;
   mg_sigpipe_enter(&sp);
   l->running = 1;
   l->now_of = UINT64_MAX;
   (void)uv_run(&l->uv, mode == MG_RUN_NOWAIT || l->deferred.n ? UV_RUN_NOWAIT : UV_RUN_ONCE);
   run_posted(l);
   run_deferred(l);
+  (void)uv_idle_stop(&l->hurry);
   l->running = 0;
   mg_sigpipe_leave(&sp);
   return MCPGW_OK;
@@ -274,7 +307,7 @@ static void on_poll(uv_poll_t *h, int status, int events) {
  * fd becomes non-blocking. Regular files cannot be watched (MCPGW_E_INVALID). */
 int mg_watch_new(struct mg_loop *l, int fd, mg_watch_cb cb, void *arg, struct mg_watch **out) {
   if (fd < 0 || !cb) return MCPGW_E_INVALID;
-  if (getpid() != l->pid) return MCPGW_E_STATE;
+  if (mg_loop_forked(l)) return MCPGW_E_STATE;
   struct mg_watch *w = mg_calloc(1, sizeof *w);
   if (!w) return MCPGW_E_NOMEM;
   int rc = rc_of(uv_poll_init(&l->uv, &w->h, fd));
@@ -293,7 +326,7 @@ int mg_watch_new(struct mg_loop *l, int fd, mg_watch_cb cb, void *arg, struct mg
 int mg_watch_set(struct mg_watch *w, int events) {
   if (events & ~(MG_READ | MG_WRITE | MG_HUP)) return MCPGW_E_INVALID;
   if (events == w->events && !w->refresh) return MCPGW_OK;
-  if (getpid() != w->loop->pid) return MCPGW_E_STATE;
+  if (mg_loop_forked(w->loop)) return MCPGW_E_STATE;
   int before = w->events;
   w->events = events;
   int rc = poll_start(w);
@@ -309,7 +342,7 @@ static void watch_gone(uv_handle_t *h) {
 /* uv_poll_stop takes the fd out of epoll, and out of the events being handed out, before it returns: the
  * caller may close the fd next. */
 void mg_watch_free(struct mg_watch *w) {
-  if (!w || getpid() != w->loop->pid) return;
+  if (!w || mg_loop_forked(w->loop)) return;
   w->cb = NULL;
   (void)uv_poll_stop(&w->h);
   uv_close((uv_handle_t *)&w->h, watch_gone);
@@ -319,7 +352,7 @@ void mg_watch_free(struct mg_watch *w) {
 
 int mg_timer_new(struct mg_loop *l, void (*cb)(void *arg), void *arg, struct mg_timer **out) {
   if (!cb) return MCPGW_E_INVALID;
-  if (getpid() != l->pid) return MCPGW_E_STATE;
+  if (mg_loop_forked(l)) return MCPGW_E_STATE;
   struct mg_timer *t = mg_calloc(1, sizeof *t);
   if (!t) return MCPGW_E_NOMEM;
   (void)uv_timer_init(&l->uv, &t->h); /* never fails */
@@ -355,7 +388,7 @@ void mg_timer_set(struct mg_timer *t, uint64_t delay_ms) {
 }
 
 void mg_timer_free(struct mg_timer *t) {
-  if (!t || getpid() != t->loop->pid) return;
+  if (!t || mg_loop_forked(t->loop)) return;
   t->cb = NULL;
   (void)uv_timer_stop(&t->h);
   uv_close((uv_handle_t *)&t->h, watch_gone);

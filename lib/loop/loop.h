@@ -14,6 +14,7 @@ int mg_loop_timeout_ms(struct mg_loop *l);       /* until the next timer; -1 non
 enum { MG_RUN_ONCE = 0, MG_RUN_NOWAIT = 1 };
 int mg_loop_run(struct mg_loop *l, int mode);    /* one turn; MCPGW_E_STATE in a forked child */
 void mg_loop_wakeup(struct mg_loop *l);          /* [any] makes a waiting run return / fd readable */
+int mg_loop_forked(const struct mg_loop *l);     /* 1: this process is a fork of the one that made it */
 uint64_t mg_loop_now_ms(struct mg_loop *l);      /* monotonic, cached once a turn (mg_now_ms clock) */
 
 /* Runs cb later in this turn or the next one, never inside this call. [owner] */
