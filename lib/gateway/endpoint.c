@@ -248,7 +248,7 @@ static int count_batch(struct mg_slice doc, struct batch *b) {
     if (m.kind == MG_REQUEST) b->requests++;
     if (m.method == MG_M_INITIALIZE) b->has_initialize = 1;
   }
-  return more < 0 || !b->n ? MCPGW_E_PARSE : MCPGW_OK;
+  return more < 0 ? MCPGW_E_PARSE : MCPGW_OK;
 }
 
 static void member_error(struct mg_sink *sink, const struct mg_wire_fault *why) {
@@ -291,9 +291,9 @@ static void post_batch(struct post *p, struct mg_slice doc) {
     refuse(p, 400, none, MG_RPC_PARSE, "the batch is no JSON array of messages");
     return;
   }
-  if (rc == MCPGW_E_LIMIT || b.has_initialize) {
+  if (rc == MCPGW_E_LIMIT || b.has_initialize || !b.n) {
     refuse(p, 400, none, MG_RPC_REQUEST, b.has_initialize ? "initialize may not be part of a batch"
-                                                          : "a batch has 64 members at most");
+                                                          : "a batch has 1 to 64 members");
     return;
   }
   struct mg_ctx *ctx = find_session(p, none);
