@@ -86,9 +86,9 @@ async function honest(ask, upstream, downstream, era) {
         if (dig(final, 'result') === undefined) throw new Error(final.toString().slice(0, 200));
         const trimmed = args.trim();
         compare('result', dig(final, 'result', 'structuredContent'), trimmed, plain || !lines);
-        if (plain) assert.equal(digest(final), hash(args), 'the server got other bytes');
+        if (plain) assert.equal(digest(final), hash(trimmed), 'the server got other bytes');
         if (era === 'legacy' && plain) {
-          const whole = `{"content":[{"type":"text","text":"${hash(args)}"}],"structuredContent":${args.trim()}}`;
+          const whole = `{"content":[{"type":"text","text":"${hash(trimmed)}"}],"structuredContent":${trimmed}}`;
           compare('whole result', dig(final, 'result'), whole, true);
         }
         if (tool !== 'say') continue;

@@ -164,15 +164,16 @@ function onStdio() {
 }
 
 /** One event; a line break inside the message becomes a line of its own, as the format has it. */
-const event = (message) => {
+function event(message) {
+  const whole = message.includes(13) ? Buffer.from(message.toString('latin1').replace(/\r\n?/g, '\n'), 'latin1') : message;
   const lines = [];
-  for (let from = 0, lf; from <= message.length; from = lf + 1) {
-    lf = message.indexOf(10, from);
-    if (lf < 0) lf = message.length;
-    lines.push('data: ', message.subarray(from, lf), '\n');
+  for (let from = 0, lf; from <= whole.length; from = lf + 1) {
+    lf = whole.indexOf(10, from);
+    if (lf < 0) lf = whole.length;
+    lines.push('data: ', whole.subarray(from, lf), '\n');
   }
   return bytes(...lines, '\n');
-};
+}
 
 const sessions = new Set();
 function onHttp() {

@@ -2,6 +2,7 @@
 // SSE) and over a child's standard input and output.
 
 import { Agent, request } from 'node:http';
+import { dig } from './json-spans.mjs';
 import { run } from './rig.mjs';
 
 export const MODERN = '2026-07-28';
@@ -192,8 +193,9 @@ export class Pipe {
 
   /** Sends a request whose id is a string found nowhere else; resolves with the bytes of the answer. */
   send(body, id) {
-    const tag = Buffer.from(`"id":${JSON.stringify(id)}`);
-    const reply = this.next((bytes) => bytes.includes(tag) && !bytes.subarray(0, 400).includes('"method"'));
+    const tag = Buffer.from(JSON.stringify(id));
+    const answers = (bytes) => bytes.includes(tag) && dig(bytes, 'id')?.equals(tag) && !dig(bytes, 'method');
+    const reply = this.next(answers);
     this.write(body);
     return reply;
   }
