@@ -156,7 +156,6 @@ int mg_loop_post(struct mg_loop *l, void (*cb)(void *arg), void *arg) {
 
 /* ---- the loop ------------------------------------------------------------------------------------ */
 
-/* Waking is all it does: posted tasks are run at the end of each turn. */
 /* Asked on every entry, so without a system call where the kernel can wipe a page on fork. */
 static volatile char *wiped_on_fork(void) {
   void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -173,6 +172,7 @@ int mg_loop_forked(const struct mg_loop *l) {
   return l->ours ? !*l->ours : getpid() != l->pid;
 }
 
+/* Waking is all it does: posted tasks are run at the end of each turn. */
 static void on_async(uv_async_t *h) {
   (void)h;
 }

@@ -169,6 +169,31 @@ static void count(void *arg) {
   counted++;
 }
 
+static void on_defer(void *arg) {
+  ck_assert_int_eq(mg_loop_defer(arg, count, NULL), MCPGW_OK);
+}
+
+/* libuv runs its timers before it waits: the wait behind them must not hold up what they deferred. */
+START_TEST(defer_from_a_timer_does_not_wait) {
+  struct mg_loop *l = loop_new();
+  struct tick t = {NULL, 0, 0, 0};
+  struct mg_timer *d;
+  counted = 0;
+  ck_assert_int_eq(mg_timer_new(l, on_defer, l, &d), MCPGW_OK);
+  ck_assert_int_eq(mg_timer_new(l, on_tick, &t, &t.timer), MCPGW_OK);
+  loop_turn_for(l, 0);
+  mg_timer_set(d, 0);
+  mg_timer_set(t.timer, 3000);
+  uint64_t start = procs_now_ms();
+  while (!counted) ck_assert_int_eq(mg_loop_run(l, MG_RUN_ONCE), MCPGW_OK);
+  ck_assert_uint_le(procs_now_ms() - start, 1000);
+  ck_assert_int_eq(t.fired, 0);
+  mg_timer_free(d);
+  mg_timer_free(t.timer);
+  loop_free(l);
+}
+END_TEST
+
 START_TEST(queues_have_a_ceiling) {
   struct mg_loop *l = loop_new();
   int i;
@@ -579,6 +604,7 @@ Suite *loop_turn_suite(void) {
                                 timer_freed_in_its_callback,
                                 now_is_mg_now,
                                 defer_keeps_order_and_never_nests,
+                                defer_from_a_timer_does_not_wait,
                                 queues_have_a_ceiling,
                                 post_from_threads,
                                 wakeup_ends_a_wait_and_makes_the_fd_readable,
