@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# run.sh BUILD: everything `make check` runs, in order of cost: lint, C tests, fuzz corpora, ABI and examples,
+# the command line, the official suite through the gateway, real SDK clients and servers. Each part prints its
+# own lines; a part that ends badly is named with the tail of its log. Last line: "N passed, N failed".
+set -u
+cd "$(dirname "$0")/.." || exit 2
+B=${1:-build}
+logs=$B/check
+mkdir -p "$logs"
+passed=0 failed=0 started=$SECONDS
+
+# Adds the tallies that a log ends with: "N passed, N failed", or Check's "Checks: N, Failures: F, Errors: E".
+tally() { # LOG
+  local line p f e
+  line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed|Checks: [0-9]+, Failures:' "$1" | tail -n 1)
+  case $line in
+    *passed*) read -r p _ f _ <<<"${line//,/}"; passed=$((passed + p)) failed=$((failed + f)); ran=$p bad=$f ;;
+    *Checks:*)
+      p=$(sed 's/.*Checks: \([0-9]*\).*/\1/' <<<"$line") f=$(sed 's/.*Failures: \([0-9]*\).*/\1/' <<<"$line")
+      e=$(sed 's/.*Errors: \([0-9]*\).*/\1/' <<<"$line")
+      passed=$((passed + p - f - e)) failed=$((failed + f + e)) ran=$((p - f - e)) bad=$((f + e)) ;;
+    *) ran=0 bad=0 ;;
+  esac
+}
+
+part() { # NAME SECONDS COMMAND...
+  local name=$1 limit=$2 log=$logs/$1.log at=$SECONDS status ran bad
+  shift 2
+  timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null
+  status=$?
+  tally "$log"
+  if [ $((ran + bad)) -eq 0 ]; then # a part without a tally counts as one test
+    if [ "$status" -eq 0 ]; then passed=$((passed + 1)) ran=1; else failed=$((failed + 1)) bad=1; fi
+  elif [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
+    failed=$((failed + 1)) bad=1
+  fi
+  printf '%-24s %5d passed %3d failed  %3d s\n' "$name" "$ran" "$bad" $((SECONDS - at))
+  [ "$bad" -eq 0 ] || { grep -aE '^not ok|:[FE]:|FAILED|EXPECTED|WORSE' "$log" | head -n 40; tail -n 15 "$log"; }
+}
+
+part lint 120 tests/layers/lint.py
+part lint-selftest 120 tests/layers/selftest.py
+make -s -j2 B="$B" test-programs replays >"$logs/build.log" 2>&1 || { tail -n 20 "$logs/build.log"; failed=$((failed + 1)); }
+for program in "$B"/tests/*/run; do
+  room=$(basename "$(dirname "$program")")
+  part "c-$room" 240 env CK_DEFAULT_TIMEOUT=60 MCPGW_LAUNCH="$PWD/$B/mcpgw-launch" "$program"
+done
+for replay in "$B"/fuzz/replay_*; do
+  name=${replay##*replay_}
+  [ -d "tests/fuzz/corpus/$name" ] && part "corpus-$name" 60 "$replay" "tests/fuzz/corpus/$name"
+done
+part abi 240 tests/abi/run.sh "$B"
+part cli 180 tests/cli/run.sh "$B"
+[ -d tests/conformance/node_modules/node ] || (cd tests/conformance && npm ci --no-audit --no-fund >"../../$logs/npm.log" 2>&1) ||
+  { echo "npm ci failed"; tail -n 5 "$logs/npm.log"; failed=$((failed + 1)); }
+part conformance 300 tests/conformance/through.sh "$B"
+part sdk 400 tests/sdk/run.sh "$B"
+printf 'took %d s\n%d passed, %d failed\n' $((SECONDS - started)) "$passed" "$failed"
+[ "$failed" -eq 0 ]
