@@ -131,6 +131,22 @@ timeout 60 "$work/go-example" "$notes" >"$work/out" 2>"$work/err"
 try "examples/go: exit 0" test $? -eq 0
 try "examples/go: the tools, and the note" sh -c "cat '$work/err'; grep -q '^tools: .*\"add_note\"' '$work/out' && grep -q '^add_note: .*note 1' '$work/out'"
 
+# ---- the programs in README and manual are programs -----------------------------------------------------------
+awk '/^```c$/ {on = 1; next} /^```$/ {on = 0} on' README.md >"$work/readme.c"
+try "README's program builds" compile "$work/readme" "$work/readme.c"
+timeout 30 "$work/readme" "$notes" >"$work/out" 2>&1
+try "and lists the tools" grep -q '"add_note"' "$work/out"
+awk '/^#include/ {on = 1} /^\.Ed/ {on = 0} on' man/libmcpgw.3 | sed 's/\\en/\\n/g' >"$work/manual.c"
+try "libmcpgw(3)'s program builds" compile "$work/manual-example" "$work/manual.c"
+printf '{"mcpServers":{"notes":{"command":"%s"}},"gateway":{"listen":["127.0.0.1:0"]}}' "$notes" >"$work/config.json"
+"$work/manual-example" "$work/config.json" >"$work/out" 2>&1 &
+guest_pid=$!
+tries=0
+until grep -q '^http://127' "$work/out" || [ $tries -ge 50 ]; do tries=$((tries + 1)); sleep 0.1; done
+try "and serves" "$build/mcpgw" call "$(head -n 1 "$work/out")" add_note '{"text":"x"}'
+kill "$guest_pid"
+wait "$guest_pid" 2>/dev/null
+
 # ---- a polite guest, and a foreign transport ------------------------------------------------------------------
 try "guest builds" compile "$work/guest" -I"$here" "$here/guest.c" "$here/support.c"
 for launcher in "" "$build/mcpgw-launch"; do
