@@ -25,17 +25,21 @@ static void on_pipe(int sig) {
   (void)sig;
 }
 
-/* SIGPIPE gets a handler and is not ignored: what is ignored stays so in the children. */
+/* SIGPIPE gets a handler and is not ignored: what is ignored stays so in the children. HUP stays as nohup(1)
+ * wants it. */
 int loop_signals(void) {
   static const int counted[] = {SIGINT, SIGTERM, SIGHUP};
-  struct sigaction sa;
+  struct sigaction sa, before;
   memset(&sa, 0, sizeof sa);
   sigemptyset(&sa.sa_mask);
   sa.sa_flags = SA_RESTART;
   if (pipe2(wake, O_CLOEXEC | O_NONBLOCK) != 0)
     return say_fail(EXIT_IO, "cannot make a pipe: %s", strerror(errno));
   sa.sa_handler = on_signal;
-  for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) (void)sigaction(counted[i], &sa, NULL);
+  for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) {
+    int kept = counted[i] == SIGHUP && sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler == SIG_IGN;
+    if (!kept) (void)sigaction(counted[i], &sa, NULL);
+  }
   sa.sa_handler = on_pipe;
   (void)sigaction(SIGPIPE, &sa, NULL);
   return EXIT_OK;

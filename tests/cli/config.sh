@@ -1,0 +1,56 @@
+# config: targets, configurations right and wrong, check.
+. "$HERE/lib.sh"
+
+cat >"$WORK/two.json" <<END
+{"mcpServers": {"my notes": {"command": "$NOTES", "autoApprove": ["x"]}, "more": {"command": "$NOTES"},
+                "off": {"command": "true", "disabled": true}}}
+END
+cat >"$WORK/down.json" <<END
+{"mcpServers": {"notes": {"command": "$NOTES"}, "gone": {"command": "/nonexistent/server"},
+                "shut": {"url": "http://127.0.0.1:1/mcp"}, "dies": {"command": "false"}}}
+END
+printf '{"mcpServers": {' >"$WORK/cut.json"
+printf '{"gateway": {"listn": ["127.0.0.1:0"]}}' >"$WORK/typo.json"
+printf '{"mcpServers": {}}' >"$WORK/none.json"
+printf '{"mcpServers": {"a": {"command": "${MCPGW_TEST_COMMAND}"}}}' >"$WORK/env.json"
+printf '{"mcpServers": {"a": {"command": "true"}}, "gateway": {"listen": ["0.0.0.0:0"]}}' >"$WORK/open.json"
+
+run check "$WORK/missing.json"; ok "a file that is not there" all 'exits 3' one_line 'says missing.json'
+run check "$WORK"; ok "a directory is no configuration" all 'exits 3' one_line
+run check "$WORK/cut.json"; ok "a configuration that is cut" all 'exits 3' one_line
+run check "$WORK/typo.json"; ok "a wrong key names the right one" all 'exits 3' one_line 'says listen'
+run check --json "$WORK/typo.json"
+ok "a wrong configuration as JSON" all 'exits 3' json 'json_says "d[\"ok\"] is False and \"listen\" in d[\"error\"]"'
+for c in serve stdio tools; do run $c "$WORK/typo.json"; ok "$c refuses it too" all 'exits 3' one_line 'empty "$out"'; done
+run call "$WORK/typo.json" x; ok "call refuses it too" all 'exits 3' one_line
+
+run check "$WORK/two.json"
+ok "check tells of the servers" all 'exits 0' 'prints "mynotes *ok"' 'prints "more *ok"' 'prints "2026-07-28 (modern)"' \
+  'prints "notes 1.0.0"' 'prints "4 tools, 0 prompts, 1 resource$"'
+ok "check tells what was ignored" all 'prints "autoApprove"' 'prints "off"'
+ok "check tells of contexts in the design's words" prints 'Without a handle the boundary is the principal (no SDK echoes ours today): its default context holds quotas and, for `session` upstreams, one link.'
+ok "check has no progress line on a pipe" empty "$err"
+run check --json "$WORK/two.json"
+ok "check --json" all 'exits 0' json 'json_says "d[\"ok\"] and len(d[\"servers\"])==2 and d[\"servers\"][0][\"slug\"]==\"mynotes\" and d[\"servers\"][0][\"tools\"]==4 and len(d[\"notes\"])==2 and \"boundary\" in d[\"contexts\"]"'
+run check "$WORK/two.json" --offline
+ok "check --offline starts nothing" all 'exits 0' 'prints "not started"' '! prints "1.0.0"'
+run check --offline --json "$WORK/down.json"
+ok "check --offline --json" all 'exits 0' json 'json_says "len(d[\"servers\"])==4"'
+
+run check "$WORK/down.json"
+ok "a server that is down is told, the others too" all 'exits 4' 'prints "notes *ok"' 'prints "gone *failed"' \
+  'prints "shut *failed"' 'prints "dies *failed"'
+run check "$WORK/down.json" --json
+ok "the same as JSON" all 'exits 4' json 'json_says "not d[\"ok\"] and [s[\"ok\"] for s in d[\"servers\"]]==[True,False,False,False] and all(s[\"error\"] for s in d[\"servers\"][1:])"'
+printf '{"mcpServers": {"hangs": {"command": "sleep", "args": ["60"]}, "notes": {"command": "%s"}}}' "$NOTES" >"$WORK/hangs.json"
+began=$(date +%s)
+run check --timeout 1500 "$WORK/hangs.json"
+ok "a server that says nothing costs no more than --timeout" all 'exits 4' 'prints "hangs *failed"' 'prints "notes *ok"' \
+  '[ $(($(date +%s) - began)) -lt 8 ]'
+run check "$WORK/none.json"; ok "a configuration without servers is right" all 'exits 0' 'prints "0 servers"'
+run call "$WORK/none.json" x; ok "but there is nothing to call" all 'exits 3' one_line
+
+MCPGW_TEST_COMMAND=$NOTES run tools "$WORK/env.json"; ok '${VAR} comes from the environment' all 'exits 0' 'prints add_note'
+run check --offline "$WORK/open.json"; ok "an open address without authentication is no matter for --offline or refused" \
+  all '[ $rc -eq 0 ] || [ $rc -eq 3 ]'
+run serve "$WORK/open.json"; ok "serve refuses it" all 'exits 3' 'empty "$out"' 'says insecure'

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# run.sh BUILD_DIR: the binary as its users meet it. Prints "ok - name" and "not ok - name" lines and a sum.
+# Each part is a program of its own beside this file; MCPGW, NOTES, NODE and TMP tell it where things are.
+set -u
+B=$(cd "${1:?usage: run.sh BUILD_DIR}" && pwd) || exit 2
+HERE=$(cd "$(dirname "$0")" && pwd)
+ROOT=$(cd "$HERE/../.." && pwd)
+export MCPGW=$B/mcpgw NOTES=$B/examples/notes FIXTURE=$ROOT/tests/conformance/fixture.mjs ROOT HERE
+export NODE=$ROOT/tests/conformance/node_modules/node/bin/node
+for need in "$MCPGW" "$NOTES"; do
+  [ -x "$need" ] || { echo "cli: $need is missing: make all $NOTES" >&2; exit 2; }
+done
+TMP=$(mktemp -d /tmp/mcpgw-cli.XXXXXX) || exit 2
+export TMP
+trap 'rm -rf "$TMP"' EXIT
+
+part() { # NAME PROGRAM...: no part may hang
+  local name=$1 rc
+  shift
+  timeout -k 5 240 "$@" 2>"$TMP/stderr"
+  rc=$?
+  if [ $rc -ne 0 ] && [ $rc -ne 1 ]; then
+    echo "not ok - $name ended with $rc"
+    sed 's/^/# /' "$TMP/stderr"
+  fi
+}
+
+{
+  for script in usage config tools call serve; do part "$script" bash "$HERE/$script.sh"; done
+  part stdio python3 "$HERE/stdio.py"
+  if [ -x "$NODE" ]; then part sdk "$NODE" "$HERE/front.mjs"
+  else echo "# skipped: front.mjs: no node under tests/conformance (npm ci there)"
+  fi
+} | tee "$TMP/lines"
+passed=$(grep -c '^ok - ' "$TMP/lines")
+failed=$(grep -c '^not ok - ' "$TMP/lines")
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
