@@ -68,3 +68,4 @@ if [ -x "$NODE" ]; then
     ok "$era: check knows it" all 'exits 0' json "json_says 'd[\"servers\"][0][\"era\"]==\"$era\" and d[\"servers\"][0][\"prompts\"]>0 and d[\"servers\"][0][\"serverInfo\"][\"name\"]==\"conformance-fixture\"'"
   done
 fi
+exit 0

@@ -54,3 +54,4 @@ MCPGW_TEST_COMMAND=$NOTES run tools "$WORK/env.json"; ok '${VAR} comes from the 
 run check --offline "$WORK/open.json"; ok "an open address without authentication is no matter for --offline or refused" \
   all '[ $rc -eq 0 ] || [ $rc -eq 3 ]'
 run serve "$WORK/open.json"; ok "serve refuses it" all 'exits 3' 'empty "$out"' 'says insecure'
+exit 0

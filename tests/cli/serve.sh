@@ -69,3 +69,4 @@ cp "$WORK/serve.err" "$out"
 ok "the log is JSON lines" python3 -c "import json; n=[json.loads(l) for l in open('$out')]; assert n"
 "$MCPGW" serve --listen 127.0.0.1:0 -- "$NOTES" >/dev/full 2>"$err" </dev/null & pid=$!; STARTED+=($pid)
 gone $pid 5; ok "stdout that takes nothing ends serve" all 'exits 6' 'says "mcpgw: cannot write"'
+exit 0

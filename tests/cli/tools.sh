@@ -36,3 +36,4 @@ ok "a full disk is an error" all 'exits 6' one_line
 set -o pipefail
 timeout 30 "$MCPGW" tools -- "$NOTES" 2>"$err" | true; rc=$?
 ok "a reader who has had enough is no news" empty "$err"
+exit 0
