@@ -77,7 +77,7 @@ struct mg_link {
   uint64_t next_id;
   struct mg_map *legs; /* id -> leg */
   mg_blob *hello;      /* the InitializeResult or DiscoverResult message */
-  struct mg_table lists[MG_LIST_KINDS];
+  struct mg_table *lists; /* MG_LIST_KINDS; NULL: a legacy view of one upstream, which needs none */
   struct mg_list waiters;
   struct mg_list node; /* in core->links or core->graveyard */
 };

@@ -39,15 +39,17 @@ static void load_free(struct mg_load *load) {
 }
 
 void mg_catalog_done(struct mg_link *l) {
-  for (int k = 0; k < MG_LIST_KINDS; k++) {
+  for (int k = 0; l->lists && k < MG_LIST_KINDS; k++) {
     mg_table_clear(&l->lists[k]);
     load_free(l->lists[k].load);
     l->lists[k].load = NULL;
   }
+  mg_free(l->lists);
+  l->lists = NULL;
 }
 
 void mg_catalog_stale(struct mg_link *l, int kind) {
-  l->lists[kind].stale = 1;
+  if (l->lists) l->lists[kind].stale = 1;
 }
 
 /* The new contents replace the old ones; waiters and history stay. */

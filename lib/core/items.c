@@ -35,10 +35,12 @@ static struct mg_item *lookup(struct mg_table *t, struct mg_map *map, struct mg_
 }
 
 struct mg_item *mg_catalog_find(struct mg_link *l, int kind, struct mg_slice key) {
+  if (!l->lists) return NULL;
   return lookup(&l->lists[kind], l->lists[kind].by_key, key);
 }
 
 struct mg_item *mg_catalog_exposed(struct mg_link *l, int kind, struct mg_slice name) {
+  if (!l->lists) return NULL;
   return lookup(&l->lists[kind], l->lists[kind].by_exposed, name);
 }
 

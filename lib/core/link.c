@@ -15,7 +15,7 @@ const struct mg_cfg_server *mg_link_cfg(const struct mg_link *l) {
 
 int mg_link_has_list(const struct mg_link *l, int kind) {
   static const uint32_t cap[MG_LIST_KINDS] = {MG_CAP_TOOLS, MG_CAP_PROMPTS, MG_CAP_RESOURCES, MG_CAP_RESOURCES};
-  return l->state == MG_LINK_READY && (l->caps & cap[kind]);
+  return l->lists && l->state == MG_LINK_READY && (l->caps & cap[kind]);
 }
 
 static struct mg_link **slot_of(struct mg_link *l) {
@@ -41,8 +41,12 @@ static struct mg_link *link_new(struct mg_upstream *up, struct mg_ctx *ctx) {
   l->revision = ctx ? ctx->revision : MG_REV_LATEST_MODERN;
   l->legs = mg_map_new(MG_MAX_LEGS);
   mg_list_init(&l->waiters);
-  for (int i = 0; i < MG_LIST_KINDS; i++) mg_list_init(&l->lists[i].waiters);
-  if (l->legs) return l;
+  int needs_lists = !ctx || ctx->view.n > 1;
+  if (needs_lists) l->lists = mg_calloc(MG_LIST_KINDS, sizeof *l->lists);
+  for (int i = 0; l->lists && i < MG_LIST_KINDS; i++) mg_list_init(&l->lists[i].waiters);
+  if (l->legs && (l->lists || !needs_lists)) return l;
+  mg_map_free(l->legs);
+  mg_free(l->lists);
   mg_free(l);
   return NULL;
 }
@@ -151,7 +155,7 @@ void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int gra
   mg_reverse_drop_link(l);
   struct mg_fault f = {.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .upstream = up->cfg->name, .text = up->error};
   fail_legs(l, &f, delivered, now_ms);
-  for (int i = 0; i < MG_LIST_KINDS; i++) mg_wake(&l->lists[i].waiters, now_ms);
+  for (int i = 0; l->lists && i < MG_LIST_KINDS; i++) mg_wake(&l->lists[i].waiters, now_ms);
   mg_wake(&l->waiters, now_ms);
 }
 

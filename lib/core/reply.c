@@ -15,7 +15,7 @@ static int error_code(const struct mg_msg *m) {
 
 /* An error that a changed list would explain: the list is fetched anew before it is shown again. */
 static void suspect_lists(struct mg_link *l, int code, uint64_t now_ms) {
-  if (code != MG_RPC_METHOD && code != MG_RPC_PARAMS) return;
+  if (!l->lists || (code != MG_RPC_METHOD && code != MG_RPC_PARAMS)) return;
   for (int k = 0; k < MG_LIST_KINDS; k++) {
     struct mg_table *t = &l->lists[k];
     if (t->state != MG_TABLE_READY || now_ms - t->refreshed_ms < REFRESH_MS) continue;

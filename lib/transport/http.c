@@ -147,6 +147,7 @@ static void link_unref(struct http_link *l) {
   if (l->authorization.len) explicit_bzero(l->authorization.ptr, l->authorization.len);
   mg_buf_done(&l->authorization);
   mg_map_free(l->calls);
+  mg_free(l->session);
   mg_free(l);
 }
 
@@ -165,6 +166,7 @@ static void exchange_free(struct http_exchange *x) {
   struct http_link *l = x->l;
   mg_sse_reader_free(x->events);
   mcpgw_bytes_unref(x->body);
+  mg_free(x->last_id);
   mg_free(x);
   link_unref(l);
 }
@@ -290,7 +292,7 @@ static void link_close(void *impl, uint32_t flags) {
   drop_all(&l->draining);
   if (l->drain_timer) mcpgw_timer_free(l->drain_timer);
   l->drain_timer = NULL;
-  if ((flags & MCPGW_CLOSE_GRACEFUL) && l->session[0] && !l->ended) say_farewell(l);
+  if ((flags & MCPGW_CLOSE_GRACEFUL) && l->session && !l->ended) say_farewell(l);
   link_unref(l);
 }
 

@@ -54,7 +54,7 @@ int mg_http_send(void *impl, const mcpgw_message *m) {
   x->handshake = !!m->handshake;
   x->lasting = is_lasting(m);
   x->connect_ms = m->connect_ms;
-  x->with_session = l->session[0] && !m->modern && !m->handshake;
+  x->with_session = l->session && !m->modern && !m->handshake;
   if (m->kind == MCPGW_SEND_REQUEST) {
     if ((rc = mg_map_putu(l->calls, m->call, x)) != MCPGW_OK) goto out;
     x->call = m->call;
@@ -116,9 +116,11 @@ static int refuse(struct http_exchange *x, int code, uint32_t delivered, const c
 static int session_take(struct http_exchange *x, const struct mg_http_response *r) {
   const char *fault = session_fault(r);
   if (fault) return refuse(x, MCPGW_E_PARSE, MCPGW_DELIVERED_YES, fault);
-  if (r->session_id.len) memcpy(x->l->session, r->session_id.ptr, r->session_id.len);
-  x->l->session[r->session_id.len] = '\0';
-  return MCPGW_OK;
+  mg_free(x->l->session);
+  x->l->session = NULL;
+  if (!r->session_id.len) return MCPGW_OK;
+  x->l->session = mg_memdup(r->session_id.ptr, r->session_id.len);
+  return x->l->session ? MCPGW_OK : refuse(x, MCPGW_E_NOMEM, MCPGW_DELIVERED_YES, "out of memory");
 }
 
 static int is_json(struct mg_slice type) {

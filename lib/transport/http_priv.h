@@ -49,7 +49,7 @@ struct http_link {
   struct mg_list draining;  /* oldest first */
   size_t n_draining;
   mcpgw_timer *drain_timer;
-  char session[SESSION_MAX + 1];
+  char *session;              /* NULL: the server gave none */
   char revision[32];           /* of the last legacy message: streams and DELETE speak it too */
   struct mg_buf authorization; /* of the last message, for the same; wiped */
   struct http_exchange *listener;
@@ -80,7 +80,7 @@ struct http_exchange {
   size_t skipped;
   uint64_t retry_after_ms;
   struct mg_sse_reader *events;
-  char last_id[SESSION_MAX + 1];
+  char *last_id; /* of the last event that carried one; NULL: none yet */
   uint64_t retry_ms; /* the server's; UINT64_MAX: none named */
   unsigned attempts, failures;
   mcpgw_timer *timer;

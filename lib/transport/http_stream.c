@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "transport/http_priv.h"
 
 /* ---- events ------------------------------------------------------------------------------------- */
@@ -13,8 +14,8 @@ static void keep_place(struct http_exchange *x, const struct mg_sse_event_view *
   if (!ev->has_id) return;
   for (size_t i = 0; i < n; i++)
     if ((unsigned char)ev->id.ptr[i] < 0x20 || ev->id.ptr[i] == 0x7f) n = 0;
-  if (n) memcpy(x->last_id, ev->id.ptr, n);
-  x->last_id[n] = '\0';
+  mg_free(x->last_id);
+  x->last_id = n ? mg_memdup(ev->id.ptr, n) : NULL; /* without memory: not resumable */
 }
 
 static int on_event(void *arg, struct mg_sse_event_view *ev) {
@@ -64,8 +65,8 @@ static int get(struct http_exchange *x) {
   mg_http_lines_begin(t);
   mg_http_line(t, "Accept", "text/event-stream");
   if (l->revision[0]) mg_http_line(t, "MCP-Protocol-Version", l->revision);
-  if ((x->with_session = l->session[0] != '\0')) mg_http_line(t, "Mcp-Session-Id", l->session);
-  if (x->last_id[0]) mg_http_line(t, "Last-Event-ID", x->last_id);
+  if ((x->with_session = l->session != NULL)) mg_http_line(t, "Mcp-Session-Id", l->session);
+  if (x->last_id) mg_http_line(t, "Last-Event-ID", x->last_id);
   if (l->authorization.len) mg_http_line(t, own.name, own.value);
   rc = mg_http_lines_end(t, &own, l->authorization.len ? 1 : 0);
   if (rc == MCPGW_OK) rc = mg_http_start(x, "GET", NULL);
@@ -109,7 +110,7 @@ static void resume_later(struct http_exchange *x) {
 }
 
 void mg_http_stream_ended(struct http_exchange *x) {
-  if (!x->modern && x->last_id[0]) resume_later(x);
+  if (!x->modern && x->last_id) resume_later(x);
   else mg_http_fail(x, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, "stream ended without a response");
 }
 
