@@ -66,7 +66,7 @@ $(B)/cmd/mcpgw/%.o: CPPFLAGS += -DMCPGW_LIBEXEC='"$(libexecdir)/mcpgw"'
 TEST_ROOMS := $(filter $(patsubst tests/%/,%,$(dir $(wildcard tests/*/main.c))),$(ROOMS) oom)
 
 # ---- doors ------------------------------------------------------------------------------------------------
-.PHONY: help run check check-asan check-tsan check-c fuzz-smoke lint bench conformance soak clean
+.PHONY: help run check check-asan check-tsan check-c fuzz-smoke lint bench conformance clean
 help:
 	@echo 'make               build/mcpgw, build/libmcpgw.a, build/libmcpgw.so'
 	@echo 'make run           installs what is missing, builds, serves an example server on 127.0.0.1:8808'
@@ -116,7 +116,7 @@ endef
 $(foreach r,$(TEST_ROOMS),$(eval $(call test_room,$(r))))
 .PHONY: test-% test-programs
 test-programs: $(patsubst %,$(B)/tests/%/run,$(TEST_ROOMS))
-test-%: $(B)/tests/%/run
+test-%: $(B)/tests/%/run $(B)/mcpgw-launch
 	CK_DEFAULT_TIMEOUT=60 MCPGW_LAUNCH=$(abspath $(B))/mcpgw-launch $<
 
 # ---- fuzzers: libFuzzer with clang; their corpora are replayed by make check with the plain compiler ------------
