@@ -13,7 +13,13 @@ DIST          = $(B)/mcpgw-$(VERSION).tar.gz
 man_names = $(shell sed -n '/^\.Sh NAME/,/^\.Nd/s/^\.Nm \([a-z0-9_]*\).*/\1/p' $(1))
 in_prefix = $(patsubst $(prefix)/%,$${prefix}/%,$(1))
 
-.PHONY: install uninstall dist exports
+# mcpgw knows where its launcher will be installed: another libexecdir makes that object anew.
+$(B)/libexecdir: FORCE
+	@mkdir -p $(@D)
+	@echo '$(libexecdir)' | cmp -s - $@ || echo '$(libexecdir)' >$@
+$(B)/cmd/mcpgw/target.o: $(B)/libexecdir
+
+.PHONY: install uninstall dist exports FORCE
 install: all
 	$(INSTALL) -d $(addprefix '$(DESTDIR)'/,$(bindir) $(libexecdir)/mcpgw $(libdir) $(pkgconfigdir) \
 	  $(includedir)/mcpgw $(mandir)/man1 $(mandir)/man3 $(mandir)/man5 $(datadir)/mcpgw)

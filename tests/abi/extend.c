@@ -15,7 +15,7 @@
 #define GONE "{\"name\":\"gone\",\"arguments\":{}}"
 
 static struct {
-  int opened, closed, after_close, posted, watched, fired, handshakes, cancelled;
+  int opened, closed, posted, watched, fired, handshakes, cancelled, buffers;
   uint64_t last_call;
 } seen;
 
@@ -25,7 +25,7 @@ struct peer { /* one conversation: the transport's impl */
   mcpgw_timer *timer;
   mcpgw_bytes *late; /* OWNED: what the timer will deliver */
   uint64_t late_call;
-  int pipe[2], closed;
+  int pipe[2];
 };
 
 struct errand { /* from the helper thread back to the owner */
@@ -35,7 +35,6 @@ struct errand { /* from the helper thread back to the owner */
 };
 
 static void deliver(struct peer *p, uint64_t call, mcpgw_bytes *bytes) {
-  if (p->closed) seen.after_close++;
   mcpgw_link_message(p->link, call, bytes, 0);
 }
 
@@ -92,6 +91,19 @@ static void on_timer(void *arg) {
   if (b) deliver(p, p->late_call, b);
 }
 
+/* Inside open, where a link is at hand. */
+static int buffers_keep_their_word(mcpgw_link *link) {
+  mcpgw_bytes *b = NULL;
+  int good = mcpgw_bytes_new(link, 4, &b) == MCPGW_OK && mcpgw_bytes_append(b, "abc", 3) == MCPGW_OK &&
+             mcpgw_bytes_append(b, "de", 2) == MCPGW_E_LIMIT && mcpgw_bytes_len(b) == 3 &&
+             memcmp(mcpgw_bytes_data(b), "abc", 3) == 0 && mcpgw_bytes_ref(b) == b &&
+             mcpgw_bytes_append(b, "d", 1) == MCPGW_E_STATE;
+  mcpgw_bytes_unref(b);
+  if (good) good = mcpgw_bytes_append(b, "d", 1) == MCPGW_OK && mcpgw_bytes_len(b) == 4;
+  mcpgw_bytes_unref(b);
+  return good;
+}
+
 static int extend_open(void *transport, mcpgw_link *link, void **impl) {
   struct peer *p = mcpgw_alloc(sizeof *p);
   if (!p || transport != &seen) return MCPGW_E_NOMEM;
@@ -101,6 +113,7 @@ static int extend_open(void *transport, mcpgw_link *link, void **impl) {
       mcpgw_watch_new(link, p->pipe[0], on_pipe, p, &p->watch) != MCPGW_OK ||
       mcpgw_watch_set(p->watch, MCPGW_READ) != MCPGW_OK || mcpgw_timer_new(link, on_timer, p, &p->timer) != MCPGW_OK)
     return MCPGW_E_IO;
+  seen.buffers = buffers_keep_their_word(link) && strcmp(mcpgw_link_name(link), "mine") == 0;
   mcpgw_link_log(link, MCPGW_LOG_INFO, "extend.open", "hello", 5);
   seen.opened++;
   *impl = p;
@@ -187,7 +200,6 @@ static void extend_cancel(void *impl, uint64_t call) {
 static void extend_close(void *impl, uint32_t flags) {
   struct peer *p = impl;
   (void)flags;
-  p->closed = 1;
   seen.closed++;
   mcpgw_watch_free(p->watch);
   mcpgw_timer_free(p->timer);
@@ -207,6 +219,7 @@ static const mcpgw_transport_ops OPS = {.struct_size = sizeof OPS,
 static void test_calls(mcpgw_gateway *gateway, mcpgw_client *client) {
   const char *reply = ask(gateway, client, "tools/list", NULL);
   check(reply && strstr(reply, "\"echo\""), "a foreign transport's tools are listed");
+  check(seen.buffers, "buffers keep to their ceiling, and do not change when shared");
   check(seen.handshakes == 1, "it is told which request is the handshake");
   reply = ask(gateway, client, "tools/call", ECHO);
   check(reply && strstr(reply, "\"same\":true"), "arguments reach it byte for byte");

@@ -77,10 +77,11 @@ try "no varargs, bit-fields, enums, bool, long, ssize_t, FILE or inline in a hea
 
 # ---- what make install leaves is enough ------------------------------------------------------------------
 root=$work/root
-try "make install" make -s B="$build" DESTDIR="$root" prefix=/usr install
-export PKG_CONFIG_PATH="$root/usr/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
+usr=$root/usr/local
+try "make install" make -s B="$build" DESTDIR="$root" prefix=/usr/local install
+export PKG_CONFIG_PATH="$usr/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
 export PKG_CONFIG_SYSROOT_DIR=
-pc() { pkg-config --define-variable=prefix="$root/usr" "$@" mcpgw; }
+pc() { pkg-config --define-variable=prefix="$usr" "$@" mcpgw; }
 try "pkg-config knows the version of mcpgw/version.h" test \
   "$(pc --modversion)" = "$(sed -n 's/^#define MCPGW_VERSION "\(.*\)"/\1/p' include/mcpgw/version.h)"
 try "dynamic linking needs no library but libmcpgw" test "$(pc --libs-only-l | tr -d ' ')" = -lmcpgw
@@ -92,19 +93,20 @@ compile() { # OUT SOURCE…: with what pkg-config says, and nothing of this tree
 }
 static() { # the same against libmcpgw.a, the libraries under it as they come
   # shellcheck disable=SC2046
-  "$cc" -std=gnu11 -Wall -Wextra -Werror $(pc --cflags) -o "$1" "$2" "$root/usr/lib/libmcpgw.a" \
+  "$cc" -std=gnu11 -Wall -Wextra -Werror $(pc --cflags) -o "$1" "$2" "$usr/lib/libmcpgw.a" \
     $(pkg-config --libs $(pc --print-requires-private | sed 's/ .*//')) -lpthread
 }
-LD_LIBRARY_PATH=$root/usr/lib
+LD_LIBRARY_PATH=$usr/lib
 export LD_LIBRARY_PATH
 try "a program builds by pkg-config alone" compile "$work/consumer" "$here/consumer.c"
 try "and runs" "$work/consumer"
 try "it builds against the static library and Requires.private" static "$work/static" "$here/consumer.c"
 try "and runs" "$work/static"
-try "every function has its page, installed" sh -c "while read -r f; do [ -f '$root/usr/share/man/man3/'\$f.3 ] || { echo \$f; exit 1; }; done <$list"
-try "the installed mcpgw runs" "$root/usr/bin/mcpgw" --version
-[ -x "$root/usr/libexec/mcpgw/mcpgw-launch" ] && [ -f "$root/usr/share/mcpgw/mcpgw.schema.json" ]
+try "every function has its page, installed" sh -c "while read -r f; do [ -f '$usr/share/man/man3/'\$f.3 ] || { echo \$f; exit 1; }; done <$list"
+try "the installed mcpgw runs" "$usr/bin/mcpgw" --version
+[ -x "$usr/libexec/mcpgw/mcpgw-launch" ] && [ -f "$usr/share/mcpgw/mcpgw.schema.json" ]
 try "launcher and schema are installed" test $? -eq 0
+try "mcpgw looks for its launcher where install puts it" grep -q /usr/local/libexec/mcpgw "$usr/bin/mcpgw"
 find "$root" -type f ! -perm -a+r >"$work/modes"
 try "everything installed can be read by all" sh -c "! grep . '$work/modes'"
 
@@ -119,7 +121,7 @@ timeout 30 "$work/embed" /nonexistent/server >"$work/out" 2>"$work/err"
 try "examples/embed with a command that is not there: exit 1" test $? -eq 1
 try "and the reason, naming the server" grep -q '^embed: .*"notes"' "$work/err"
 
-timeout 60 python3 examples/python/mcpgw_demo.py "$root/usr/lib/libmcpgw.so" "$notes" >"$work/out" 2>"$work/err"
+timeout 60 python3 examples/python/mcpgw_demo.py "$usr/lib/libmcpgw.so" "$notes" >"$work/out" 2>"$work/err"
 try "examples/python: exit 0" test $? -eq 0
 try "examples/python: the tools, and the note" sh -c "cat '$work/err'; grep -q '^list_notes: ' '$work/out' && grep -q 'add_note said: note 1' '$work/out'"
 
