@@ -1,12 +1,11 @@
 // The client of nginx.sh: a long call and its progress through a proxy that buffers and gives up after 3 s.
-// Arguments: BUILD, URL.
+// Argument: BUILD; the proxy's URL is in BEHIND.
 
 import { ClientV1, ClientV2, HttpV1, HttpV2 } from '../conformance/sdk.mjs';
 import { assert, check } from './rig.mjs';
 import { Wire } from './wire.mjs';
 
-const url = process.argv[3];
-process.argv.length = 3;
+const url = process.env.BEHIND;
 let failed = 0;
 const log = console.log;
 console.log = (line) => {

@@ -64,4 +64,4 @@ until "$node" -e 'require("net").connect(+process.argv[1],"127.0.0.1").on("conne
   [ "$tries" -lt 50 ] && kill -0 "$proxy" 2>/dev/null || { echo "not ok - nginx: $(head -n 1 "$dir/nginx.err")"; exit 1; }
   sleep 0.1
 done
-timeout -k 5 60 "$node" behind-nginx.mjs "$build" "http://127.0.0.1:$port/mcp"
+BEHIND="http://127.0.0.1:$port/mcp" timeout -k 5 60 "$node" behind-nginx.mjs "$build"
