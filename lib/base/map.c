@@ -14,7 +14,7 @@
 #include "mcpgw/types.h"
 
 #define KEY_INLINE 32
-#define FIRST_SLOTS 8u
+#define FIRST_SLOTS 4u
 #define MAX_ENTRIES ((size_t)1 << 30)
 
 struct entry {
