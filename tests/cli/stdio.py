@@ -16,6 +16,10 @@ HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize",
 READY = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 
+with open(MCPGW, "rb") as program:
+    ASAN = b"__asan_init" in program.read()  # its memory is no measure
+
+
 def ok(name, condition, why=""):
     print(("ok - " if condition else "not ok - ") + name, flush=True)
     if not condition and why:
@@ -163,7 +167,7 @@ def long_lines():
     m = f.message(10) if not m else f.reply(f.call("add_note", {"text": "x"}))
     ok("its rest is skipped, the next line counts", m and text_of(m) == "note 1", m)
     memory = f.rss_kib()
-    ok("a long line's memory is given back", memory < 60000, memory)
+    ok("a long line's memory is given back", ASAN or memory < 60000, memory)
     for _ in range(3):
         f.raw(b"y" * (34 << 20) + b"\n")
     codes = [(f.message(10) or {}).get("error", {}).get("code") for _ in range(3)]
@@ -188,13 +192,31 @@ def slow_reader():
     writing.start()
     time.sleep(3)
     memory = f.rss_kib()
-    stuck = writing.is_alive()
     got = 0
     while got < 400 and (m := f.message(15)) is not None:
         got += "id" in m
     writing.join(10)
     ok("a slow reader: every reply comes (80 MB)", got == 400, got)
-    ok("a slow reader: memory stays small", memory < 120000, "%d KiB, writer %s" % (memory, "waits" if stuck else "is done"))
+    ok("a slow reader: memory stays small", ASAN or memory < 120000, memory)
+    f.end()
+
+
+def deaf_client():
+    f = Front(["--", NOTES])
+    count = 300000
+    lines = b"".join(b'{"jsonrpc":"2.0","id":%d,"method":"ping"}\n' % (1000 + i) for i in range(count))
+    writing = threading.Thread(target=f.raw, args=(lines,))
+    writing.start()
+    time.sleep(2.5)
+    memory, waits = f.rss_kib(), writing.is_alive()
+    ok("a client that writes and never reads has to wait", waits)
+    ok("and costs little memory", ASAN or memory < 60000, memory)
+    got, order = 0, True
+    while got < count and (m := f.line(10)) is not None:
+        order &= json.loads(m)["id"] == 1000 + got
+        got += 1
+    writing.join(10)
+    ok("when it reads at last, all 300,000 answers are there", got == count and order, (got, order))
     f.end()
 
 
@@ -385,7 +407,7 @@ def modern():
 
 
 def main():
-    for part in (plain, bad_lines, long_lines, large_replies, slow_reader, many_pending, cancelled_are_not_counted, end_in_a_call,
+    for part in (plain, bad_lines, long_lines, large_replies, slow_reader, deaf_client, many_pending, cancelled_are_not_counted, end_in_a_call,
                  signals, reader_gone, server_dies, server_killed, asked_back, one_line_each, quiet_stdout, nobody_reads_stderr,
                  modern):
         try:
