@@ -11,7 +11,7 @@ static struct mg_slice bare_host(struct mg_slice host) {
     const char *end = memchr(host.ptr, ']', host.len);
     return end ? mg_slice(host.ptr + 1, (size_t)(end - host.ptr - 1)) : host;
   }
-  const char *colon = memchr(host.ptr, ':', host.len);
+  const char *colon = host.len ? memchr(host.ptr, ':', host.len) : NULL;
   return colon ? mg_slice(host.ptr, (size_t)(colon - host.ptr)) : host;
 }
 

@@ -79,7 +79,7 @@ static int next_header(void *arg, size_t *it, struct mg_slice *name, struct mg_s
 
 static struct mg_slice media_type(struct mg_slice value) {
   struct mg_slice head = value;
-  const char *semi = memchr(value.ptr, ';', value.len);
+  const char *semi = value.len ? memchr(value.ptr, ';', value.len) : NULL;
   if (semi) head = mg_slice(value.ptr, (size_t)(semi - value.ptr));
   return mg_slice_trim(head);
 }
