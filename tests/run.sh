@@ -5,8 +5,8 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 B=${1:-build}
-logs=$B/check
-mkdir -p "$logs"
+logs=$(mkdir -p "$B/check" && cd "$B/check" && pwd)
+launch=$(cd "$B" && pwd)/mcpgw-launch
 passed=0 failed=0 started=$SECONDS
 
 # Adds the tallies that a log ends with: "N passed, N failed", or Check's "Checks: N, Failures: F, Errors: E".
@@ -38,12 +38,16 @@ part() { # NAME SECONDS COMMAND...
   [ "$bad" -eq 0 ] || { grep -aE '^not ok|:[FE]:|FAILED|EXPECTED|WORSE' "$log" | head -n 40; tail -n 15 "$log"; }
 }
 
+if [ ! -d tests/conformance/node_modules/node ]; then # the servers and clients that the tests talk to, by lock file
+  (cd tests/conformance && npm ci --no-audit --no-fund) >"$logs/npm.log" 2>&1 ||
+    { echo 'npm ci failed in tests/conformance'; tail -n 5 "$logs/npm.log"; failed=$((failed + 1)); }
+fi
 part lint 120 tests/layers/lint.py
 part lint-selftest 120 tests/layers/selftest.py
 make -s -j2 B="$B" test-programs replays >"$logs/build.log" 2>&1 || { tail -n 20 "$logs/build.log"; failed=$((failed + 1)); }
 for program in "$B"/tests/*/run; do
   room=$(basename "$(dirname "$program")")
-  part "c-$room" 240 env CK_DEFAULT_TIMEOUT=60 MCPGW_LAUNCH="$PWD/$B/mcpgw-launch" "$program"
+  part "c-$room" 240 env CK_DEFAULT_TIMEOUT=60 MCPGW_LAUNCH="$launch" "$program"
 done
 for replay in "$B"/fuzz/replay_*; do
   name=${replay##*replay_}
@@ -51,8 +55,6 @@ for replay in "$B"/fuzz/replay_*; do
 done
 part abi 240 tests/abi/run.sh "$B"
 part cli 180 tests/cli/run.sh "$B"
-[ -d tests/conformance/node_modules/node ] || (cd tests/conformance && npm ci --no-audit --no-fund >"../../$logs/npm.log" 2>&1) ||
-  { echo "npm ci failed"; tail -n 5 "$logs/npm.log"; failed=$((failed + 1)); }
 part conformance 300 tests/conformance/through.sh "$B"
 part sdk 400 tests/sdk/run.sh "$B"
 printf 'took %d s\n%d passed, %d failed\n' $((SECONDS - started)) "$passed" "$failed"

@@ -13,7 +13,8 @@ typedef struct mcpgw_watch mcpgw_watch;
 typedef struct mcpgw_timer mcpgw_timer;
 
 /* ---- messages ---------------------------------------------------------------------------------- */
-/* A new buffer that may grow to max bytes by append. *out OWNED. MCPGW_E_LIMIT: limits.memory_bytes. */
+/* A new buffer that may grow to max bytes by append. *out OWNED. append: MCPGW_E_LIMIT at max, or when
+ * limits.memory_bytes is used up; MCPGW_E_STATE once it is shared. */
 MCPGW_API int mcpgw_bytes_new(mcpgw_link *link, size_t max, mcpgw_bytes **out);
 MCPGW_API int mcpgw_bytes_append(mcpgw_bytes *bytes, const void *data, size_t len);
 MCPGW_API const char *mcpgw_bytes_data(const mcpgw_bytes *bytes);

@@ -7,7 +7,7 @@
 #define MCPGW_VERSION_NUMBER 0x000100 /* 0xMMmmpp */
 
 MCPGW_BEGIN
-/* [any] The version that is running, and the libraries under it, e.g. "0.1.0 libcurl/7.88.1 libuv/1.44.2". BORROWED for ever. */
+/* [any] The version that is running, e.g. "0.1.0". BORROWED for ever. */
 MCPGW_API const char *mcpgw_version(void);
 MCPGW_API uint32_t mcpgw_version_number(void);
 MCPGW_END

@@ -4,7 +4,13 @@
 int mcpgw_client_open(mcpgw_client **out, mcpgw_gateway *gateway, const char *server, size_t server_len, uint32_t mode) {
   if (!out || !gateway || mode > MCPGW_CLIENT_LEGACY) return MCPGW_E_INVALID;
   int rc = mg_gw_guard(gateway);
-  return rc == MCPGW_OK ? mg_peer_open(gateway, mg_slice(server, server ? server_len : 0), mode, out) : rc;
+  if (rc != MCPGW_OK) return rc;
+  struct mg_slice slug = mg_slice(server, server ? server_len : 0);
+  mg_err_clear(&gateway->err);
+  rc = mg_peer_open(gateway, slug, mode, out);
+  if (rc == MCPGW_E_NOT_FOUND)
+    mg_err_set(&gateway->err, rc, "no server is called \"%.*s\"", (int)(slug.len < 100 ? slug.len : 100), slug.ptr ? slug.ptr : "");
+  return rc == MCPGW_OK ? rc : mg_err_set(&gateway->err, rc, "the client could not be opened: %s", mg_rc_name(rc));
 }
 
 void mcpgw_client_close(mcpgw_client *client) {
@@ -14,7 +20,9 @@ void mcpgw_client_close(mcpgw_client *client) {
 int mcpgw_client_send(mcpgw_client *client, const char *message, size_t len) {
   if (!client || !message) return MCPGW_E_INVALID;
   int rc = mg_gw_guard(client->gw);
-  return rc == MCPGW_OK ? mg_peer_send(client, mg_slice(message, len)) : rc;
+  if (rc != MCPGW_OK) return rc;
+  struct mg_slice text = mg_slice(message, len);
+  return client->mode == MCPGW_CLIENT_RAW ? mg_peer_send(client, text) : mg_auto_send(client, text);
 }
 
 int mcpgw_client_request(mcpgw_client *client, const char *method, size_t method_len, const char *params,

@@ -72,12 +72,16 @@ int mcpgw_gateway_timeout_ms(mcpgw_gateway *gateway) {
 
 int mcpgw_gateway_dispatch(mcpgw_gateway *gateway) {
   int rc = guard(gateway);
-  return rc == MCPGW_OK ? mg_gw_turn(gateway, 0) : rc;
+  if (rc != MCPGW_OK) return rc;
+  __atomic_store_n(&gateway->woken, 0, __ATOMIC_RELEASE); /* this is what the wake-up was for */
+  return mg_gw_turn(gateway, 0);
 }
 
 int mcpgw_gateway_wait(mcpgw_gateway *gateway, int timeout_ms) {
   int rc = guard(gateway);
-  return rc == MCPGW_OK ? mg_gw_turn(gateway, timeout_ms) : rc;
+  if (rc != MCPGW_OK) return rc;
+  if (__atomic_exchange_n(&gateway->woken, 0, __ATOMIC_ACQ_REL)) timeout_ms = 0;
+  return mg_gw_turn(gateway, timeout_ms);
 }
 
 int mcpgw_gateway_run(mcpgw_gateway *gateway) {

@@ -100,7 +100,10 @@ int mcpgw_link_post(mcpgw_link *link, void (*cb)(void *arg), void *arg) {
 }
 
 void mcpgw_link_log(mcpgw_link *link, int level, const char *event, const char *text, size_t len) {
-  if (!link || !event || level > link->gw->log.level) return;
+  if (!link || !event) return;
+  if (link->why && level == MCPGW_LOG_ERROR && text)
+    mg_err_set(link->why, MCPGW_E_IO, "%.*s", (int)(len < MG_ERR_MAX ? len : MG_ERR_MAX), text);
+  if (level > link->gw->log.level) return;
   char *z = mg_memdup(text ? text : "", text ? len : 0);
   if (z) mg_log(&link->gw->log, level, event, "upstream", link->cfg->name, "text", z, (char *)0);
   mg_free(z);

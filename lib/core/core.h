@@ -4,6 +4,7 @@
 #ifndef MG_CORE_CORE_H
 #define MG_CORE_CORE_H
 #include "base/blob.h"
+#include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "config/config.h"
@@ -34,7 +35,7 @@ struct mg_outgoing {
 /* What the core asks of its surroundings. None may call back into the core before it returns. port is what
  * link_open gave. */
 struct mg_ports {
-  int (*link_open)(void *arg, struct mg_link *l, void **port, int *cancel_closes);
+  int (*link_open)(void *arg, struct mg_link *l, void **port, int *cancel_closes, struct mg_err *why);
   int (*link_send)(void *port, const mcpgw_message *m);
   void (*link_cancel)(void *port, uint64_t call);
   void (*link_listen)(void *port, const char *revision);

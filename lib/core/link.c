@@ -63,12 +63,14 @@ static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, uin
   struct mg_core *c = up->core;
   up->error[0] = 0;
   struct mg_link *l = link_new(up, ctx);
-  int rc = l ? c->ports->link_open(c->ports_arg, l, &l->port, &l->cancel_closes) : MCPGW_E_NOMEM;
+  struct mg_err said;
+  mg_err_clear(&said);
+  int rc = l ? c->ports->link_open(c->ports_arg, l, &l->port, &l->cancel_closes, &said) : MCPGW_E_NOMEM;
   if (rc != MCPGW_OK) {
     back_off(up, now_ms);
     if (rc == MCPGW_E_NOMEM || rc == MCPGW_E_LIMIT) why->reason = MG_WHY_OVERLOADED;
-    snprintf(up->error, sizeof up->error, "upstream \"%s\" could not be started (%s); the log says why", up->cfg->name,
-             mg_rc_name(rc));
+    const char *text = mg_err_text(&said);
+    snprintf(up->error, sizeof up->error, "upstream \"%s\": %s", up->cfg->name, *text ? text : mg_rc_name(rc));
     why->text = up->error;
     if (l) mg_link_free(l);
     return NULL;

@@ -7,7 +7,6 @@
 
 #define PAGE_ITEMS 1000
 #define PAGE_BYTES ((size_t)4 << 20)
-#define GATHER_MS 30000
 
 static const char *const member_of[MG_LIST_KINDS] = {"tools", "prompts", "resources", "resourceTemplates"};
 
@@ -64,14 +63,19 @@ void mg_merge_unavailable(struct mg_call *call, struct mg_buf *out) {
 
 static int gather(struct mg_call *call, int kind, uint64_t now_ms) {
   struct mg_fault why;
+  uint64_t longest = 0;
   for (size_t i = call->view.first; i < call->view.first + call->view.n && !call->gave_up; i++) {
     struct mg_link *l = mg_link_get(call->core, call->ctx, i, now_ms, &why);
+    uint64_t may_take = 0;
     if (!l) continue;
-    if (l->state == MG_LINK_OPENING) mg_call_wait(call, &l->waiters);
-    else if (mg_link_has_list(l, kind)) mg_catalog_need(l, kind, !call->paged, call, now_ms);
+    if (l->state == MG_LINK_OPENING && mg_call_wait(call, &l->waiters) == MCPGW_OK)
+      may_take = l->up->cfg->timeouts.connect_ms;
+    else if (mg_link_has_list(l, kind) && mg_catalog_need(l, kind, !call->paged, call, now_ms) == MCPGW_E_AGAIN)
+      may_take = l->up->cfg->timeouts.list_ms;
+    if (may_take > longest) longest = may_take;
   }
   if (!call->waiting) return MCPGW_OK;
-  mg_call_wait_until(call, now_ms + GATHER_MS);
+  mg_call_wait_until(call, now_ms + longest);
   return MCPGW_E_AGAIN;
 }
 

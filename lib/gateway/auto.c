@@ -150,6 +150,13 @@ int mg_auto_cancel(struct mcpgw_client *c, uint64_t id) {
   return rc;
 }
 
+int mg_auto_send(struct mcpgw_client *c, struct mg_slice message) {
+  struct mg_msg m;
+  struct mg_wire_fault why;
+  if (mg_wire_parse(message, &m, &why) != MCPGW_OK) return MCPGW_E_PARSE;
+  return m.kind == MG_REQUEST ? MCPGW_E_INVALID : mg_peer_send(c, message);
+}
+
 /* ---- replies ------------------------------------------------------------------------------------------------ */
 
 static void tell(struct mcpgw_client *c, unsigned kind, uint64_t id, struct mg_slice doc) {
@@ -166,13 +173,13 @@ static void hand_shaken(struct mcpgw_client *c, const struct mg_msg *m) {
     c->stage = INITIALIZING;
     step_later(c);
   } else {
-    char text[300];
-    struct mg_slice said = mg_msg_inner(m, MG_S_E_MESSAGE);
-    size_t n = said.len < sizeof text - 1 ? said.len : sizeof text - 1;
-    if (n) memcpy(text, said.ptr, n);
-    text[n] = 0;
+    struct mg_buf text;
+    mg_buf_init(&text, 4096);
+    if (m->s[MG_S_E_MESSAGE].type == MG_JSON_STRING) mg_span_unescape(m->doc, m->s[MG_S_E_MESSAGE], &text);
+    mg_buf_addc(&text, 0);
     c->stage = FAILED;
-    mg_peer_fail(c, n ? text : "no server answered");
+    mg_peer_fail(c, mg_buf_rc(&text) == MCPGW_OK && text.len > 1 ? text.ptr : "no server answered");
+    mg_buf_done(&text);
   }
 }
 

@@ -100,7 +100,6 @@ static void on_timer(void *arg) {
 static int make_parts(struct mcpgw_gateway *gw) {
   int rc = mg_loop_new(&gw->loop);
   if (rc == MCPGW_OK) rc = mg_timer_new(gw->loop, on_timer, gw, &gw->timer);
-  if (rc == MCPGW_OK) rc = mg_http_client_new(gw->loop, &gw->log, &gw->http);
   if (rc == MCPGW_OK) rc = mg_core_new(gw->config, &mg_gw_ports, gw, &gw->budget, &gw->log, &gw->core);
   if (rc == MCPGW_OK) rc = mg_gw_transports(gw);
   return rc;

@@ -29,6 +29,7 @@ struct mcpgw_link { /* the public link: a core link and its transport */
   void *impl;
   int graceful;
   const struct mg_cfg_server *cfg;
+  struct mg_err *why;  /* while it is being opened: gets the text of the first error that is logged */
   struct mg_list node; /* in gw->closing */
 };
 
@@ -186,5 +187,6 @@ void mg_auto_start(struct mcpgw_client *c);
 /* A message for an AUTO client: handshakes are its own, replies get their request's id. */
 void mg_auto_message(struct mcpgw_client *c, struct mg_slice doc);
 int mg_auto_request(struct mcpgw_client *c, struct mg_slice method, struct mg_slice params, uint64_t *id);
+int mg_auto_send(struct mcpgw_client *c, struct mg_slice message); /* no requests: those have their own door */
 int mg_auto_cancel(struct mcpgw_client *c, uint64_t id);
 #endif

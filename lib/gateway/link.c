@@ -10,18 +10,20 @@
 
 /* ---- ports -------------------------------------------------------------------------------------------- */
 
-static int port_open(void *arg, struct mg_link *core, void **port, int *cancel_closes) {
+static int port_open(void *arg, struct mg_link *core, void **port, int *cancel_closes, struct mg_err *why) {
   struct mcpgw_gateway *gw = arg;
   const struct mg_cfg_server *cfg = mg_link_cfg(core);
   const struct mg_gw_upstream *up = &gw->ups[cfg - gw->config->servers];
-  if (!up->ops) return MCPGW_E_NOT_FOUND;
+  if (!up->ops) return mg_err_set(why, MCPGW_E_NOT_FOUND, "no transport carries it; see mcpgw_gateway_set_transport");
   struct mcpgw_link *l = mg_calloc(1, sizeof *l);
   if (!l) return MCPGW_E_NOMEM;
   l->gw = gw;
   l->core = core;
   l->ops = up->ops;
   l->cfg = cfg;
+  l->why = why;
   int rc = l->ops->open(up->transport, l, &l->impl);
+  l->why = NULL;
   if (rc != MCPGW_OK) {
     mg_free(l);
     return rc;
@@ -113,7 +115,10 @@ static int make_stdio(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, s
   return mg_transport_stdio_new(&c, &up->transport);
 }
 
+/* libcurl is only brought up where there is an http server: it costs a few descriptors. */
 static int make_http(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, struct mg_gw_upstream *up) {
+  int rc = gw->http ? MCPGW_OK : mg_http_client_new(gw->loop, &gw->log, &gw->http);
+  if (rc != MCPGW_OK) return rc;
   struct mg_http_transport_config c = {.client = gw->http,
                                        .budget = &gw->budget,
                                        .url = s->url,

@@ -3,6 +3,7 @@
 #   build  make, make run, make install
 #   check  make check, make lint (besides build)
 #   bench  make bench (besides build)
+#   fuzz   make fuzz-smoke (besides build)
 # Says what it installs. Silent, and without touching the network, when nothing is missing. A thing counts as
 # there when it works, wherever it came from. Exit 1 with a line on what to do when it cannot be had.
 set -u
@@ -11,6 +12,8 @@ PATH=$PATH:/usr/sbin:/sbin:/usr/local/go/bin
 command_there() { command -v "$1" >/dev/null 2>&1; }
 library_there() { command_there pkg-config && pkg-config --exists "$1" 2>/dev/null; }
 llhttp_there() { library_there libllhttp || [ -f /usr/share/llhttp/llhttp.c ]; }
+
+fuzzer_there() { ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*.a >/dev/null 2>&1; }
 
 missing=
 need() { # PACKAGE TEST ARGUMENT
@@ -55,6 +58,12 @@ bench() {
   need binutils command_there strip
 }
 
+fuzz() {
+  build
+  need clang command_there clang
+  need libclang-rt-14-dev fuzzer_there
+}
+
 # Becomes root for one command.
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"
@@ -65,7 +74,7 @@ as_root() {
 [ $# -gt 0 ] || { sed -n '2,7s/^# *//p' "$0" >&2; exit 2; }
 for group in "$@"; do
   case $group in
-    build | check | bench) "$group" ;;
+    build | check | bench | fuzz) "$group" ;;
     *) echo "deps: no group \"$group\": build, check or bench" >&2; exit 2 ;;
   esac
 done
