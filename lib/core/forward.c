@@ -145,6 +145,7 @@ void mg_request_forward(struct mg_call *call, struct mg_link *l, const struct mg
   mg_blob *bytes = NULL;
   struct mg_slice tool = item ? mg_slice_z(item->key) : mg_msg_inner(m, MG_S_NAME);
   headers.n = 0;
+  mg_heap_del(&call->core->gathers, &call->deadline); /* gathered: from here on the leg's deadline counts */
   int rc = mg_leg_new(l, call, m->method, &mg_reply_ops, NULL, mg_request_limit(l, m->method, tool), now_ms, &leg);
   if (rc != MCPGW_OK) {
     mg_call_fail_rc(call, rc, l->up->cfg->name);
