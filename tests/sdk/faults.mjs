@@ -1,9 +1,8 @@
 // What is refused, and what happens when something breaks: bad requests, dead servers, killed gateways,
 // lost connections, slow readers. The upstreams are raw peers that note down what they were told.
 
-import { connect } from 'node:net';
-import { assert, check, end, finish, httpPeer, marked, serve, sleep, stdioPeer, until, withGateway } from './rig.mjs';
-import { Wire, callBody, meta, modernHeaders, note, rpc } from './wire.mjs';
+import { MCPGW, assert, check, end, finish, httpPeer, marked, serve, sleep, stdioPeer, tempFile, until, withGateway } from './rig.mjs';
+import { Pipe, Wire, callBody, meta, modernHeaders, note, rpc, slowReader } from './wire.mjs';
 
 const pipe = stdioPeer('dual');
 const http = await httpPeer('dual');
@@ -286,18 +285,6 @@ await check('idle streams have heartbeats', async () => {
 // ---------------------------------------------------------------------------------------------
 // Slow readers
 
-/** A POST on a socket of its own that is not read until asked to be. */
-function slowReader(url, body, headers) {
-  const { hostname, port, pathname, host } = new URL(url);
-  const socket = connect({ host: hostname, port: Number(port) });
-  socket.pause();
-  socket.on('error', () => {});
-  const head = { Host: host, 'Content-Type': 'application/json', Accept: 'application/json, text/event-stream', ...headers };
-  const lines = Object.entries({ ...head, 'Content-Length': Buffer.byteLength(body) }).map(([k, v]) => `${k}: ${v}\r\n`);
-  socket.write(`POST ${pathname} HTTP/1.1\r\n${lines.join('')}\r\n${body}`);
-  return socket;
-}
-
 for (const path of ['/pipe', '/http']) {
   await check(`a slow reader does not stall another call of the same link, ${path}`, async () => {
     const body = callBody(1, 'big', { bytes: 8 << 20 }, { _meta: meta() });
@@ -405,6 +392,31 @@ for (const [kind, target, peer] of [['stdio', null, stdioPeer('dual')], ['http',
     assert.ok(code === 0 && !late, `code ${code}, late ${late}`);
   }, 30_000);
 }
+
+await check('kill -9 of the stdio front leaves no child behind', async () => {
+  const front = new Pipe(MCPGW, ['stdio', tempFile('family.json', JSON.stringify(family))]);
+  await front.initialize();
+  await front.send(callBody('e', 'a__echo', {}), 'e');
+  assert.ok(others().length >= 4, `the children run: ${others().length}`);
+  front.child.kill('SIGKILL');
+  await until('the end of the children', () => others().length === 0, 6000);
+}, 30_000);
+
+await check('a call over its time is given up, and the server told', async () => {
+  const slow = stdioPeer('dual');
+  const gateway = { timeouts: { total_ms: 60_000 }, tools: { 'slee*': { timeouts: { total_ms: 300 } } } };
+  await withGateway({ mcpServers: { slow: server(slow, gateway) } }, async (gw) => {
+    const wire = new Wire(gw.url);
+    await wire.initialize();
+    for (const ask of [() => wire.call(1, 'sleep', { ms: 5000 }), () => wire.modern(2, 'tools/call', { name: 'sleep', arguments: { ms: 5000 } })]) {
+      const before = slow.notes().filter((n) => n.event === 'cancelled').length;
+      const started = Date.now();
+      fails(await ask(), -31003);
+      assert.ok(Date.now() - started < 1500, `after ${Date.now() - started} ms`);
+      await until('the cancel', () => cancelled(slow, before), 1500);
+    }
+  });
+});
 
 await check('bad command lines and files', async () => {
   const fails = async (what) => assert.rejects(serve(what), /ended with/);

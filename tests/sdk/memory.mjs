@@ -1,8 +1,8 @@
 // What a big result costs: 16 MiB through every pair of transports, with the gateway's memory watched from
 // outside. A message is held once (DESIGN, section 4: at most its size + 2 MiB), and given back.
 
-import { MCPGW, assert, check, finish, forgetPeak, httpPeer, memory, serve, sleep, stdioPeer, tempFile } from './rig.mjs';
-import { Pipe, Wire, callBody } from './wire.mjs';
+import { MCPGW, assert, check, finish, forgetPeak, httpPeer, memory, serve, sleep, stdioPeer, tempFile, until } from './rig.mjs';
+import { Pipe, Wire, callBody, meta, modernHeaders, slowReader } from './wire.mjs';
 
 const SIZE = 16 << 20;
 const SLACK = 6 << 20; // what a single measurement may be off: allocator, socket buffers of curl
@@ -56,6 +56,22 @@ for (const upstream of Object.keys(mcpServers)) {
       return (await pipe.send(callBody(`m${id}`, 'big', { bytes }), `m${id}`)).length;
     });
     pipe.child.stdin.end();
+  });
+}
+for (const upstream of ['json', 'stdio']) {
+  await check(`four clients that do not read 8 MiB each, ${upstream} upstream`, async () => {
+    const gateway = await serve({ mcpServers: { [upstream]: mcpServers[upstream] } });
+    await new Wire(gateway.url).modern(1, 'tools/call', { name: 'big', arguments: { bytes: 1 << 16 } });
+    const before = memory(gateway.pid).VmRSS;
+    forgetPeak(gateway.pid);
+    const body = callBody(1, 'big', { bytes: SIZE / 2 }, { _meta: meta() });
+    const readers = [1, 2, 3, 4].map(() => slowReader(gateway.url, body, modernHeaders('tools/call', 'big')));
+    await sleep(1000);
+    const grown = memory(gateway.pid).VmHWM - before;
+    assert.ok(grown > SIZE && grown <= 2 * SIZE + SLACK, `${MiB(grown)} for 4 of 8 MiB`);
+    readers.forEach((r) => r.destroy());
+    await until('all of it back', () => memory(gateway.pid).VmRSS - before <= SLACK, 2000);
+    await gateway.stop();
   });
 }
 await finish();

@@ -2,6 +2,7 @@
 // SSE) and over a child's standard input and output.
 
 import { Agent, request } from 'node:http';
+import { connect } from 'node:net';
 import { dig } from './json-spans.mjs';
 import { run } from './rig.mjs';
 
@@ -156,6 +157,18 @@ export class Wire {
   close() {
     this.agent.destroy();
   }
+}
+
+/** A POST on a socket of its own that is not read until asked to be. */
+export function slowReader(url, body, headers) {
+  const { hostname, port, pathname, host } = new URL(url);
+  const socket = connect({ host: hostname, port: Number(port) });
+  socket.pause();
+  socket.on('error', () => {});
+  const head = { Host: host, 'Content-Type': 'application/json', Accept: 'application/json, text/event-stream', ...headers };
+  const lines = Object.entries({ ...head, 'Content-Length': Buffer.byteLength(body) }).map(([k, v]) => `${k}: ${v}\r\n`);
+  socket.write(`POST ${pathname} HTTP/1.1\r\n${lines.join('')}\r\n${body}`);
+  return socket;
 }
 
 /** The same over a child's pipes: lines of bytes. */
