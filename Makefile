@@ -97,7 +97,7 @@ lint:
 conformance:
 	tests/support/deps.sh build check
 	$(MAKE) all
-	tests/conformance/through.sh $(B)
+	tests/conformance/through.sh $(abspath $(B))
 bench:
 	tests/support/deps.sh build bench
 	$(MAKE) all bench-tools $(B)/bench/scan_bench

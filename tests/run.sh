@@ -53,9 +53,10 @@ for replay in "$B"/fuzz/replay_*; do
   name=${replay##*replay_}
   [ -d "tests/fuzz/corpus/$name" ] && part "corpus-$name" 60 "$replay" "tests/fuzz/corpus/$name"
 done
-part abi 240 tests/abi/run.sh "$B"
-part cli 180 tests/cli/run.sh "$B"
-part conformance 300 tests/conformance/through.sh "$B"
-part sdk 400 tests/sdk/run.sh "$B"
+abs=$(cd "$B" && pwd)
+part abi 240 tests/abi/run.sh "$abs"
+part cli 180 tests/cli/run.sh "$abs"
+part conformance 300 tests/conformance/through.sh "$abs"
+part sdk 400 tests/sdk/run.sh "$abs"
 printf 'took %d s\n%d passed, %d failed\n' $((SECONDS - started)) "$passed" "$failed"
 [ "$failed" -eq 0 ]
