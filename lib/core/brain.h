@@ -97,6 +97,7 @@ struct mg_ctx {
   mg_blob *refusal;       /* the error that an upstream gave to initialize */
   struct mg_link **links; /* view.n of them */
   uint8_t *lost;          /* view.n flags: a stateful link died and nobody has been told */
+  uint64_t *refused_ms;   /* view.n: a server that refused this context's initialize is not asked before; 0: none */
   struct mg_map *calls;   /* raw id -> call */
   struct mg_map *reverse; /* number -> mg_reverse */
   struct mg_map *tasks;   /* task id -> upstream + 1 */

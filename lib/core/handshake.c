@@ -6,6 +6,8 @@
 
 #include "core/brain.h"
 
+#define REFUSED_MS 30000 /* until a context asks a server again that refused its initialize */
+
 static uint32_t capabilities_of(const struct mg_msg *m) {
   static const struct {
     const char *key;
@@ -55,7 +57,10 @@ static void on_initialize(struct mg_leg *leg, mg_blob *bytes, const struct mg_ms
   if (m->kind == MG_ERROR) {
     mg_blob_unref(l->ctx->refusal);
     l->ctx->refusal = mg_blob_ref(bytes); /* a client of this upstream alone is told in its own words */
+    l->ctx->refused_ms[l->up->index - l->ctx->view.first] = now_ms + REFUSED_MS;
     refused(l, m, "it refused initialize", now_ms);
+    l->up->failures = 0; /* it is there: other callers may ask, what one was told is its own matter */
+    l->up->retry_ms = 0;
     return;
   }
   int revision = mg_revision_parse(mg_msg_inner(m, MG_S_R_VERSION));

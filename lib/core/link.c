@@ -95,6 +95,10 @@ static int may_open(struct mg_upstream *up, struct mg_ctx *ctx, uint64_t now_ms,
     why->text = "this upstream speaks 2026-07-28 only; connect with a client of that revision";
     return 0;
   }
+  if (ctx && now_ms < ctx->refused_ms[up->index - ctx->view.first]) {
+    why->text = "this upstream refused the session's initialize";
+    return 0;
+  }
   if (now_ms < up->retry_ms) {
     why->text = up->error[0] ? up->error : "the upstream failed a moment ago";
     why->retry_after_ms = up->retry_ms - now_ms;

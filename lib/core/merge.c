@@ -43,6 +43,7 @@ static int read_cursor(struct mg_call *call, int kind, struct cursor *cur) {
 
 static const char *absence(const struct mg_call *call, const struct mg_upstream *up) {
   if (!call->ctx && up->speaks_modern < 0) return "it speaks no revision of this client's era";
+  if (call->ctx && call->ctx->refused_ms[up->index - call->ctx->view.first]) return "it refused initialize";
   return up->error[0] ? up->error : "not ready yet";
 }
 

@@ -34,6 +34,7 @@ static void ctx_free(struct mg_ctx *ctx) {
   mg_free(ctx->principal);
   mg_free(ctx->links);
   mg_free(ctx->lost);
+  mg_free(ctx->refused_ms);
   mg_free(ctx);
 }
 
@@ -57,7 +58,8 @@ int mg_ctx_new(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **o
   ctx->principal = mg_memdup(in->principal.ptr, in->principal.len);
   ctx->links = mg_calloc(in->view.n, sizeof *ctx->links);
   ctx->lost = mg_calloc(in->view.n, 1);
-  if (!ctx->principal || !ctx->links || !ctx->lost) goto out;
+  ctx->refused_ms = mg_calloc(in->view.n, sizeof *ctx->refused_ms);
+  if (!ctx->principal || !ctx->links || !ctx->lost || !ctx->refused_ms) goto out;
   if ((rc = keep_hello(ctx, in->msg)) != MCPGW_OK) goto out;
   if ((rc = mg_id_new(ctx->id)) != MCPGW_OK) goto out;
   if ((rc = mg_heap_set(&c->expiries, &ctx->expiry, expiry_of(ctx))) != MCPGW_OK) goto out;

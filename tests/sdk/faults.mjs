@@ -194,6 +194,31 @@ await check('a dead server is left out and named', async () => {
   fails(await at('').modern(6, 'tools/call', { name: 'pipe__none', arguments: {} }), -32602);
 }, 30_000);
 
+await check('a client that a server refuses harms no other', async () => {
+  const unwelcome = HELLO.replace('"x"', '"unwelcome"');
+  for (const path of ['/pipe', '/http']) {
+    for (let i = 0; i < 3; i++) fails(await at(path).send(unwelcome), -32602);
+    assert.ok((await (await legacy(path)).call(1, 'echo', {})).json.result);
+  }
+  const guest = at('');
+  const hello = await guest.send(unwelcome);
+  guest.session = hello.headers['mcp-session-id'];
+  const wire = await legacy('');
+  const tools = (await wire.ask(1, 'tools/list')).json.result.tools.map((t) => t.name);
+  assert.ok(tools.includes('pipe__echo') && tools.includes('http__echo'), tools.join());
+  const modern = stdioPeer('modern');
+  await withGateway({ mcpServers: { m: server(modern), p: server(pipe) } }, async (gw) => {
+    const m = () => new Wire(`${gw.base}/mcp/m`);
+    fails(await m().send(HELLO), -32022);
+    assert.ok((await m().modern(1, 'tools/list')).json.result, 'a modern client after a legacy one');
+    const both = new Wire(gw.url);
+    await both.initialize();
+    for (let i = 1; i < 5; i++) await both.ask(i, 'tools/list');
+    const starts = modern.notes().filter((n) => n.event === 'start').length;
+    assert.ok(starts <= 3, `asked again and again: ${starts} processes`);
+  });
+}, 30_000);
+
 await check('a dead server alone says so', async () => {
   for (const path of ['/gone', '/deaf']) {
     const { json, text } = await at(path).send(HELLO);

@@ -122,6 +122,7 @@ const METHODS = {
   'logging/setLevel': (to, id) => answer(to, id, ''),
   initialize: (to, id, params) => {
     const version = dig(params, 'protocolVersion');
+    if (text(dig(params, 'clientInfo', 'name')) === 'unwelcome') return refuse(to, id, -32602, 'not you');
     note({ event: 'initialize' });
     to.open?.();
     answer(to, id, bytes('"protocolVersion":', version, `,"capabilities":${CAPABILITIES},"serverInfo":${INFO}`));
