@@ -24,13 +24,19 @@ static int is_sentinel(struct mg_slice v) {
   return v.len >= a + b && !memcmp(v.ptr, SENTINEL, a) && !memcmp(v.ptr + v.len - b, SENTINEL_END, b);
 }
 
+/* Both markers, even where they share a byte ("=?base64?="): a value that looks so is never sent plain. */
+static int looks_encoded(struct mg_slice v) {
+  size_t b = sizeof SENTINEL_END - 1;
+  return mg_slice_starts(v, MG_LIT(SENTINEL)) && !memcmp(v.ptr + v.len - b, SENTINEL_END, b);
+}
+
 static int plain(struct mg_slice v) {
   if (v.len && (v.ptr[0] == ' ' || v.ptr[0] == '\t' || v.ptr[v.len - 1] == ' ' || v.ptr[v.len - 1] == '\t')) return 0;
   for (size_t i = 0; i < v.len; i++) {
     unsigned char c = (unsigned char)v.ptr[i];
     if ((c < 0x20 && c != '\t') || c > 0x7e) return 0;
   }
-  return !is_sentinel(v);
+  return !looks_encoded(v);
 }
 
 int mg_header_encode(struct mg_buf *out, struct mg_slice value) {
@@ -126,30 +132,40 @@ static int value_at(const struct mg_msg *m, const char *path, struct mg_span *v)
   return v->type != MG_JSON_NULL;
 }
 
-/* Splits a JSON number into its digits and the power of ten they are to be scaled by. */
+static size_t digits_at(struct mg_slice s, size_t i) {
+  size_t n = 0;
+  while (i + n < s.len && s.ptr[i + n] >= '0' && s.ptr[i + n] <= '9') n++;
+  return n;
+}
+
+/* "e-12" at i, or nothing; it must end the text. MCPGW_E_PARSE: no exponent of up to three digits. */
+static int exponent_at(struct mg_slice raw, size_t i, int *exponent) {
+  int sign = 1;
+  *exponent = 0;
+  if (i == raw.len) return MCPGW_OK;
+  if (raw.ptr[i] != 'e' && raw.ptr[i] != 'E') return MCPGW_E_PARSE;
+  if (++i < raw.len && (raw.ptr[i] == '-' || raw.ptr[i] == '+')) sign = raw.ptr[i++] == '-' ? -1 : 1;
+  size_t n = digits_at(raw, i);
+  if (!n || n > 3 || i + n != raw.len) return MCPGW_E_PARSE;
+  for (; n; n--, i++) *exponent = *exponent * 10 + (raw.ptr[i] - '0');
+  *exponent *= sign;
+  return MCPGW_OK;
+}
+
+/* Splits a number (by JSON's grammar: a header may hold anything) into its digits, 40 at most, and the
+ * power of ten they are to be scaled by. */
 static int number_parts(struct mg_slice raw, char digits[48], size_t *n, int *scale, int *negative) {
-  size_t i = 0;
-  int seen_point = 0, exponent = 0, sign = 1;
-  *n = 0;
-  *scale = 0;
-  *negative = raw.len && raw.ptr[0] == '-';
-  if (*negative) i++;
-  for (; i < raw.len && raw.ptr[i] != 'e' && raw.ptr[i] != 'E'; i++) {
-    if (raw.ptr[i] == '.') {
-      if (seen_point++) return MCPGW_E_PARSE;
-      continue;
-    }
-    if (raw.ptr[i] < '0' || raw.ptr[i] > '9' || *n == 40) return MCPGW_E_PARSE;
-    digits[(*n)++] = raw.ptr[i];
-    *scale -= seen_point;
-  }
-  if (i < raw.len && ++i < raw.len && (raw.ptr[i] == '-' || raw.ptr[i] == '+')) sign = raw.ptr[i++] == '-' ? -1 : 1;
-  for (; i < raw.len; i++) {
-    if (raw.ptr[i] < '0' || raw.ptr[i] > '9' || exponent > 99) return MCPGW_E_PARSE;
-    exponent = exponent * 10 + (raw.ptr[i] - '0');
-  }
-  *scale += sign * exponent;
-  return *n ? MCPGW_OK : MCPGW_E_PARSE;
+  size_t i = raw.len && raw.ptr[0] == '-', whole = digits_at(raw, i), from = i, part = 0;
+  *negative = i == 1;
+  if (!whole || (whole > 1 && raw.ptr[i] == '0')) return MCPGW_E_PARSE;
+  i += whole;
+  if (i < raw.len && raw.ptr[i] == '.' && !(part = digits_at(raw, ++i))) return MCPGW_E_PARSE;
+  *n = whole + part;
+  if (*n > 40 || exponent_at(raw, i + part, scale) != MCPGW_OK) return MCPGW_E_PARSE;
+  memcpy(digits, raw.ptr + from, whole);
+  memcpy(digits + whole, raw.ptr + i, part);
+  *scale -= (int)part;
+  return MCPGW_OK;
 }
 
 /* An integer in decimal digits: "42" for 42, 42.0 and 4.2e1. MCPGW_E_PARSE: no integer in the safe range
@@ -194,8 +210,9 @@ static int value_text(const struct mg_msg *m, struct mg_span v, struct mg_buf *s
   }
 }
 
+/* The two texts have a scratch each: adding to one may move it. */
 static int check_one(const struct mg_param *p, const char *name, const struct mg_msg *m, struct mg_slice header,
-                     size_t count, struct mg_buf *scratch, struct mg_header_fault *why) {
+                     size_t count, struct mg_buf scratch[2], struct mg_header_fault *why) {
   struct mg_span v;
   struct mg_slice want, got;
   char a[32], b[32];
@@ -205,8 +222,8 @@ static int check_one(const struct mg_param *p, const char *name, const struct mg
     return MCPGW_OK;
   }
   if (count != 1) return fail(why, MG_RPC_HEADERS, count ? "header occurs more than once" : "missing header", name);
-  if (decode(header, scratch, &got) != MCPGW_OK) return fail(why, MG_RPC_HEADERS, "header value is malformed", name);
-  if (value_text(m, v, scratch, &want) != MCPGW_OK)
+  if (decode(header, &scratch[0], &got) != MCPGW_OK) return fail(why, MG_RPC_HEADERS, "header value is malformed", name);
+  if (value_text(m, v, &scratch[1], &want) != MCPGW_OK)
     return fail(why, MG_RPC_HEADERS, "the value to mirror is no string, integer or boolean", name);
   if (mg_slice_eq(got, want)) return MCPGW_OK;
   if (v.type == MG_JSON_NUMBER && integer_text(got, a) == MCPGW_OK && integer_text(want, b) == MCPGW_OK &&
@@ -219,15 +236,16 @@ int mg_params_check(const struct mg_params *p, const struct mg_msg *m, mg_header
                     struct mg_header_fault *why) {
   for (size_t i = 0; i < p->n; i++) {
     char name[160];
-    struct mg_buf scratch;
+    struct mg_buf scratch[2];
     size_t count = 0;
     int n = snprintf(name, sizeof name, "Mcp-Param-%s", p->v[i].header);
     if (n < 0 || (size_t)n >= sizeof name) return fail(why, MG_RPC_HEADERS, "header name is too long", NULL);
     struct mg_slice value = get(arg, name, &count);
-    /* twice the value: base64 text of the header plus the unescaped value of the body; grows on use only */
-    mg_buf_init(&scratch, (size_t)1 << 20);
-    int rc = check_one(&p->v[i], name, m, value, count, &scratch, why);
-    mg_buf_done(&scratch);
+    mg_buf_init(&scratch[0], (size_t)1 << 20); /* they grow on use only */
+    mg_buf_init(&scratch[1], (size_t)1 << 20);
+    int rc = check_one(&p->v[i], name, m, value, count, scratch, why);
+    mg_buf_done(&scratch[0]);
+    mg_buf_done(&scratch[1]);
     if (rc != MCPGW_OK) return rc;
   }
   return MCPGW_OK;
