@@ -53,8 +53,6 @@ static int add(struct walk *w, struct mg_span schema, struct mg_span mark) {
   if (!name.len || name.len > 128) return bad(w, "x-mcp-header is empty or longer than 128 bytes");
   for (size_t i = 0; i < name.len; i++)
     if (!tchar((unsigned char)name.ptr[i])) return bad(w, "x-mcp-header is not a header name");
-  if (!w->path.len || w->path.ptr[0] == 0 || memmem(w->path.ptr, w->path.len, "\0\0", 2))
-    return bad(w, "x-mcp-header marks a property whose name is empty or holds NUL");
   int type = param_type(w, schema);
   if (!type) return bad(w, "x-mcp-header marks a property that is no string, integer or boolean");
   for (size_t i = 0; i < w->out->n; i++)
@@ -108,9 +106,12 @@ static int properties(struct walk *w, struct mg_span props, int depth) {
   while (mg_json_member(w->doc, props, &pos, &key, &value)) {
     size_t mark = w->path.len;
     int rc = mg_span_unescape(w->doc, key, &w->path);
+    /* a path is names joined by NUL: one that is empty or holds NUL cannot be told, so nothing is marked there */
+    int usable = rc == MCPGW_OK && w->path.len > mark && !memchr(w->path.ptr + mark, 0, w->path.len - mark);
     mg_buf_addc(&w->path, 0);
     if (rc == MCPGW_OK) rc = mg_buf_rc(&w->path);
-    if (rc == MCPGW_OK && value.type == MG_JSON_OBJECT) rc = schema(w, value, depth + 1);
+    if (rc == MCPGW_OK && !usable) rc = stray(w, value, depth + 1);
+    else if (rc == MCPGW_OK && value.type == MG_JSON_OBJECT) rc = schema(w, value, depth + 1);
     w->path.len = mark;
     if (rc != MCPGW_OK) return rc;
   }
