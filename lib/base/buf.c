@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/id.h"
 #include "base/mem.h"
 #include "mcpgw/types.h"
 
@@ -98,15 +99,23 @@ static int add_escape(struct mg_buf *b, unsigned char c) {
   }
 }
 
+/* Bytes of the character at s that needs no escape; 0: it needs one, or is no UTF-8. */
+static size_t plain_char(struct mg_slice s) {
+  unsigned char c = (unsigned char)s.ptr[0];
+  if (c < 0x80) return c >= 0x20 && c != '"' && c != '\\';
+  size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+  return n <= s.len && mg_utf8_valid(mg_slice(s.ptr, n)) ? n : 0;
+}
+
 int mg_buf_json_str(struct mg_buf *b, struct mg_slice s) {
-  size_t from = 0;
+  size_t from = 0, n;
   mg_buf_addc(b, '"');
-  for (size_t i = 0; i < s.len; i++) {
+  for (size_t i = 0; i < s.len; i += n) {
+    if ((n = plain_char(mg_slice(s.ptr + i, s.len - i)))) continue;
     unsigned char c = (unsigned char)s.ptr[i];
-    if (c >= 0x20 && c != '"' && c != '\\') continue;
     mg_buf_add(b, s.ptr + from, i - from);
-    if (add_escape(b, c) != MCPGW_OK) return b->rc;
-    from = i + 1;
+    if ((c < 0x80 ? add_escape(b, c) : mg_buf_addc(b, '?')) != MCPGW_OK) return b->rc;
+    from = i + (n = 1);
   }
   mg_buf_adds(b, mg_slice_sub(s, from, s.len));
   return mg_buf_addc(b, '"');

@@ -19,7 +19,7 @@ int mg_buf_addz(struct mg_buf *b, const char *text);
 int mg_buf_addc(struct mg_buf *b, char c);
 int mg_buf_addu(struct mg_buf *b, uint64_t n); /* decimal */
 int mg_buf_addi(struct mg_buf *b, int64_t n);
-int mg_buf_json_str(struct mg_buf *b, struct mg_slice s); /* quoted and escaped JSON string; s is UTF-8 */
+int mg_buf_json_str(struct mg_buf *b, struct mg_slice s); /* quoted and escaped JSON string; '?' for bytes that are no UTF-8 */
 int mg_buf_rc(const struct mg_buf *b);
 void mg_buf_drop(struct mg_buf *b, size_t n); /* removes n bytes from the front */
 struct mg_slice mg_buf_slice(const struct mg_buf *b);
