@@ -85,13 +85,21 @@ void mg_call_fail_rc(struct mg_call *call, int rc, const char *upstream) {
   mg_call_fail(call, &f);
 }
 
+/* The reply is there but cannot be held long enough to be passed on. */
+static void no_room(struct mg_call *call, int rc) {
+  struct mg_fault f = {.reason = MG_WHY_OVERLOADED, .delivered = MCPGW_DELIVERED_YES};
+  f.text = rc == MCPGW_E_NOMEM ? "out of memory for the reply" : "limits.memory_bytes leaves no room for the reply; try again later";
+  mg_call_fail(call, &f);
+}
+
 void mg_call_result(struct mg_call *call, struct mg_slice result) {
   struct mg_buf b;
   mg_buf_init(&b, MG_MAX_LIST_BYTES * 2);
   mg_build_result(&b, mg_text_slice(&call->id), result);
   mg_blob *bytes = mg_buf_rc(&b) == MCPGW_OK ? mg_blob_copy(call->core->budget, b.ptr, b.len) : NULL;
   mg_buf_done(&b);
-  mg_call_emit(call, bytes, 1, 200);
+  if (bytes) mg_call_emit(call, bytes, 1, 200);
+  else no_room(call, MCPGW_E_LIMIT);
 }
 
 void mg_call_forward(struct mg_call *call, mg_blob *src, struct mg_slice doc, struct mg_splice *edits, int final,
@@ -101,11 +109,10 @@ void mg_call_forward(struct mg_call *call, mg_blob *src, struct mg_slice doc, st
   mg_blob *flat = NULL;
   int whole = doc.ptr == mg_blob_slice(src).ptr && doc.len == mg_blob_len(src);
   if (!whole || doc.len < SEGS_FROM || mg_splice_segs(edits, src, segs, &n) != MCPGW_OK) {
-    if (mg_splice_flatten(edits, doc, call->core->budget, &flat) != MCPGW_OK && !final) {
-      call->core->stats.dropped_notifications++;
-      return;
-    }
-    mg_call_emit(call, flat, final, status);
+    int rc = mg_splice_flatten(edits, doc, call->core->budget, &flat);
+    if (rc == MCPGW_OK) mg_call_emit(call, flat, final, status);
+    else if (final) no_room(call, rc);
+    else call->core->stats.dropped_notifications++;
     return;
   }
   leave_sink(call, final);
