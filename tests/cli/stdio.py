@@ -169,7 +169,7 @@ def long_lines():
     memory = f.rss_kib()
     ok("a long line's memory is given back", ASAN or memory < 60000, memory)
     for _ in range(3):
-        f.raw(b"y" * (34 << 20) + b"\n")
+        f.raw(b"y" * (70 << 20) + b"\n")
     codes = [(f.message(10) or {}).get("error", {}).get("code") for _ in range(3)]
     ok("each such line is answered once", codes == [-31009] * 3, codes)
     ident = f.call("add_note", {"text": "z" * (3 << 20)})
@@ -243,7 +243,7 @@ def cancelled_are_not_counted():
 
 def end_in_a_call():
     f = Front(["--", NOTES])
-    ident = f.call("slow", {"ms": 1200})
+    ident = f.call("slow", {"ms": 3000})
     rest, code = f.end()
     ok("a call under way at the end of stdin is answered", [m["id"] for m in rest if "method" not in m] == [ident] and code == 0,
        (rest, code))
