@@ -86,6 +86,7 @@ void mg_core_end_all(struct mg_core *c) {
   struct mg_list *node;
   struct mg_ctx *ctx;
   size_t it = 0;
+  c->ending = 1;
   while (c->contexts && (ctx = mg_map_next(c->contexts, &it, NULL))) {
     mg_core_end(c, ctx, "the gateway is stopping");
     it = 0;

@@ -60,7 +60,8 @@ struct mg_upstream {
   struct mg_link *modern; /* the shared link, NULL until somebody modern came */
   int speaks_modern;      /* 0 unknown, 1 yes, -1 no */
   uint64_t retry_ms;      /* not before this time is a failed link opened again */
-  unsigned failures;
+  unsigned failures;      /* handshakes in a row that failed */
+  unsigned crashes;       /* ready links in a row that died before they answered anything */
   char error[MG_ERR_MAX]; /* why it is not there */
 };
 
@@ -73,6 +74,7 @@ struct mg_link {
   int state, modern, revision, cancel_closes;
   int initialized; /* legacy: notifications/initialized has been sent */
   int stateful;    /* a tools/call, subscribe or setLevel succeeded on it */
+  int answered;    /* one request after the handshake got its reply */
   uint32_t caps;
   uint64_t next_id;
   struct mg_map *legs; /* id -> leg */
@@ -178,7 +180,7 @@ struct mg_core {
   struct mg_map *tasks;            /* modern: task id -> upstream + 1 */
   struct mg_seal_key *cursor_key;  /* of this process: list cursors do not outlive it */
   size_t n_calls;
-  int draining;
+  int draining, ending; /* no new requests; no new links */
   struct mg_stats stats;
 };
 

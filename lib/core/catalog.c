@@ -12,7 +12,8 @@ struct mg_load { /* a fetch under way: pages collect here and replace the table 
   struct mg_link *link;
   int kind;
   struct mg_table next;
-  char *cursor; /* raw JSON of the last nextCursor */
+  char *cursor;      /* raw JSON of the last nextCursor */
+  uint64_t until_ms; /* of the whole walk: a server may not drip a thousand pages */
 };
 
 static const int list_method[MG_LIST_KINDS] = {MG_M_TOOLS_LIST, MG_M_PROMPTS_LIST, MG_M_RESOURCES_LIST,
@@ -158,6 +159,7 @@ static int fetch_page(struct mg_load *load, uint64_t now_ms) {
   struct mg_leg *leg;
   struct mg_buf b;
   if (l->state != MG_LINK_READY) return MCPGW_E_CLOSED;
+  if (now_ms >= load->until_ms) return MCPGW_E_TIMEOUT;
   int rc = mg_leg_new(l, NULL, list_method[load->kind], &page_ops, load, l->up->cfg->timeouts.list_ms, now_ms, &leg);
   if (rc != MCPGW_OK) return rc;
   mg_buf_init(&b, 2 * CURSOR_MAX);
@@ -184,6 +186,7 @@ static int start(struct mg_link *l, int kind, uint64_t now_ms) {
   if (!load) return MCPGW_E_NOMEM;
   load->link = l;
   load->kind = kind;
+  load->until_ms = now_ms + l->up->cfg->timeouts.total_ms;
   int rc = fetch_page(load, now_ms);
   if (rc != MCPGW_OK) {
     load_free(load);

@@ -80,6 +80,10 @@ void mg_leg_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, in
   struct mg_link *l = leg->link;
   uint64_t id = leg->id;
   detach(leg);
+  if (l->state == MG_LINK_READY) {
+    l->answered = 1;
+    l->up->crashes = 0;
+  }
   leg->ops->reply(leg, bytes, m, http_status, now_ms);
   mg_free(leg);
   if (l->state != MG_LINK_DEAD) l->core->ports->link_cancel(l->port, id); /* nothing more is wanted of it */

@@ -85,6 +85,10 @@ static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, uin
 }
 
 static int may_open(struct mg_upstream *up, struct mg_ctx *ctx, uint64_t now_ms, struct mg_fault *why) {
+  if (up->core->ending) {
+    why->text = "the gateway is stopping";
+    return 0;
+  }
   if (!ctx && up->speaks_modern < 0) {
     why->reason = 0;
     why->code = MG_RPC_VERSION;
@@ -125,10 +129,14 @@ struct mg_link *mg_link_peek(struct mg_core *c, struct mg_ctx *ctx, size_t upstr
 
 /* ---- the end ------------------------------------------------------------------------------------------- */
 
+/* The text is kept apart: what fails may open the upstream's next link, which has no error yet. */
 static void fail_legs(struct mg_link *l, struct mg_fault *f, uint32_t delivered, uint64_t now_ms) {
   struct mg_leg *leg;
   size_t it = 0;
   int reason = f->reason;
+  char text[MG_ERR_MAX];
+  snprintf(text, sizeof text, "%s", f->text);
+  f->text = text;
   while ((leg = mg_map_next(l->legs, &it, NULL))) {
     int unknown = leg->sent && delivered != MCPGW_DELIVERED_NO;
     f->delivered = unknown ? (int)MCPGW_DELIVERED_UNKNOWN : (int)MCPGW_DELIVERED_NO;
@@ -146,6 +154,17 @@ static void to_graveyard(struct mg_link *l, int graceful) {
   l->port = NULL;
 }
 
+/* A server that greets and dies before its first answer, time and again (on tools/list, say), would be
+ * started for ever by the call that waits for the answer. Once is forgiven: links are replaced silently. */
+static int crashed_again(struct mg_link *l) {
+  return !l->answered && l->up->crashes++ > 0;
+}
+
+static void wake_all(struct mg_link *l, uint64_t now_ms) {
+  for (int i = 0; l->lists && i < MG_LIST_KINDS; i++) mg_wake(&l->lists[i].waiters, now_ms);
+  mg_wake(&l->waiters, now_ms);
+}
+
 void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int graceful, uint64_t now_ms) {
   struct mg_upstream *up = l->up;
   int was_ready = l->state == MG_LINK_READY;
@@ -155,24 +174,28 @@ void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int gra
   mg_log(l->core->log, MG_LOG_WARN, "link.lost", "upstream", up->cfg->name, "reason", why, "context",
          l->ctx ? l->ctx->id : "shared", (char *)0);
   l->core->stats.links_lost++;
-  if (!was_ready) back_off(up, now_ms);
+  if (!was_ready || crashed_again(l)) back_off(up, now_ms);
   if (was_ready && l->ctx && l->stateful) l->ctx->lost[up->index - l->ctx->view.first] = 1;
   to_graveyard(l, graceful);
   mg_reverse_drop_link(l);
   struct mg_fault f = {.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .upstream = up->cfg->name, .text = up->error};
   fail_legs(l, &f, delivered, now_ms);
-  for (int i = 0; l->lists && i < MG_LIST_KINDS; i++) mg_wake(&l->lists[i].waiters, now_ms);
-  mg_wake(&l->waiters, now_ms);
+  wake_all(l, now_ms);
 }
 
-/* The end that we want: what is under way is told so. */
+/* The end that we want: what is under way is told so. A shared link goes only when the gateway ends. */
 void mg_link_bury(struct mg_link *l, int graceful) {
   struct mg_fault f = {.reason = MG_WHY_CONTEXT_ENDED, .upstream = l->up->cfg->name, .text = "the conversation was ended"};
+  if (!l->ctx) {
+    f.reason = MG_WHY_UPSTREAM_UNAVAILABLE;
+    f.text = "the gateway is stopping";
+  }
   if (l->state == MG_LINK_DEAD) return;
   l->state = MG_LINK_DEAD;
   mg_reverse_drop_link(l);
   to_graveyard(l, graceful);
   fail_legs(l, &f, MCPGW_DELIVERED_UNKNOWN, 0);
+  wake_all(l, 0); /* who waited for a shared link finds no other: the gateway is ending */
 }
 
 /* ---- sending --------------------------------------------------------------------------------------------- */
