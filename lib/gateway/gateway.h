@@ -133,6 +133,7 @@ int mg_stream_post(struct mcpgw_gateway *gw, struct mg_exchange *x, struct mg_se
 int mg_stream_channel(struct mcpgw_gateway *gw, struct mg_session *s, struct mg_stream **out); /* no exchange yet */
 struct mg_sink *mg_stream_sink(struct mg_stream *st);
 uint64_t mg_stream_number(const struct mg_stream *st);
+int mg_stream_is_over(const struct mg_stream *st); /* all is said; only kept for a client that may come back */
 /* A GET takes the stream over from where the client lost it. */
 int mg_stream_attach(struct mg_stream *st, struct mg_exchange *x, uint64_t after_seq);
 void mg_stream_gone(struct mg_stream *st, struct mg_exchange *x); /* the client's connection is gone */

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "gateway/gateway.h"
 
-#define MAX_STREAMS 1024 /* of one session, those kept for resumption included */
+#define MAX_STREAMS 1024 /* of one session: beyond it none is kept for resumption */
 
 struct mg_session {
   struct mg_owner owner; /* first */
@@ -50,7 +50,17 @@ struct mg_ctx *mg_session_ctx(const struct mg_session *s) {
   return s->ctx;
 }
 
+/* Streams with a call on them are bounded by the core; of those kept for resumption the oldest goes. */
+static void make_room(struct mg_session *s) {
+  for (struct mg_list *n = s->streams.next; n != &s->streams; n = n->next) {
+    if (!mg_stream_is_over(mg_stream_of(n))) continue;
+    mg_stream_close(mg_stream_of(n));
+    return;
+  }
+}
+
 uint64_t mg_session_add(struct mg_session *s, struct mg_stream *st) {
+  if (s->n >= MAX_STREAMS) make_room(s);
   mg_list_add(&s->streams, mg_stream_node(st));
   s->n++;
   return s->next_number++;

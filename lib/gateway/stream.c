@@ -40,6 +40,10 @@ uint64_t mg_stream_number(const struct mg_stream *st) {
   return st->number;
 }
 
+int mg_stream_is_over(const struct mg_stream *st) {
+  return st->mode == FINISHED;
+}
+
 struct mg_list *mg_stream_node(struct mg_stream *st) {
   return &st->node;
 }
@@ -219,14 +223,23 @@ static void send_event(struct mg_stream *st, struct mg_seg *segs, size_t n, int 
 
 /* ---- the end -------------------------------------------------------------------------------------------- */
 
-/* All is said. A short resumable stream is kept: its last event may not have arrived. */
+/* Lets go of the connection, whatever was said on it. */
+static void hang_up(struct mg_stream *st) {
+  struct mg_exchange *x = st->x;
+  if (!x) return;
+  st->x = NULL;
+  mg_exchange_set(x, NULL);
+  if (st->mode == PENDING) mg_exchange_reply_text(x, 404, NULL, mg_slice(NULL, 0));
+  else mg_exchange_stream_end(x);
+}
+
+/* All is said. What a client without a connection has yet to fetch is kept (DESIGN §11); so is a short
+ * stream that it knows how to resume: its last event may not have arrived. */
 static void finish(struct mg_stream *st) {
-  if (st->x) {
-    mg_exchange_set(st->x, NULL);
-    mg_exchange_stream_end(st->x);
-    st->x = NULL;
-  }
-  if (!is_resumable(st) || st->replay.bytes > KEEP_BYTES || !st->replay.n) {
+  int keep = st->session && st->replay.n &&
+             (!st->x || (is_resumable(st) && st->replay.bytes <= KEEP_BYTES));
+  hang_up(st);
+  if (!keep) {
     stream_free(st);
     return;
   }
@@ -303,6 +316,7 @@ static void on_message(struct mg_out *o, struct mg_outgoing *m) {
   }
   if (st->mode == PENDING && !st->x) { /* gone before anything was said: nobody could ask for it again */
     mg_segs_unref(m->segs, m->n);
+    st->replay.dropped++;
     if (m->final && !st->left) stream_free(st);
     return;
   }
@@ -414,10 +428,7 @@ static void replay_after(struct mg_stream *st, uint64_t after) {
 }
 
 int mg_stream_attach(struct mg_stream *st, struct mg_exchange *x, uint64_t after_seq) {
-  if (st->x) { /* the newer connection wins */
-    mg_exchange_set(st->x, NULL);
-    mg_exchange_stream_end(st->x);
-  }
+  hang_up(st); /* the newer connection wins */
   int finished = st->mode == FINISHED;
   if (after_seq == UINT64_MAX) after_seq = st->sent_seq;
   if (after_seq > st->seq) after_seq = st->seq;
@@ -436,13 +447,7 @@ int mg_stream_attach(struct mg_stream *st, struct mg_exchange *x, uint64_t after
 }
 
 void mg_stream_close(struct mg_stream *st) {
-  struct mg_exchange *x = st->x;
   mg_core_sink_gone(st->gw->core, &st->out.sink);
-  if (x) {
-    mg_exchange_set(x, NULL);
-    if (st->mode == PENDING) mg_exchange_reply_text(x, 404, NULL, mg_slice(NULL, 0));
-    else mg_exchange_stream_end(x);
-    st->x = NULL;
-  }
+  hang_up(st);
   stream_free(st);
 }
