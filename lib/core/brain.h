@@ -192,6 +192,7 @@ struct mg_slice mg_text_slice(const struct mg_text *t);
 /* ---- session.c -------------------------------------------------------------------------------------- */
 int mg_ctx_new(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out);
 void mg_ctx_tick(struct mg_core *c, uint64_t now_ms);
+const char *mg_ctx_tag(const struct mg_ctx *ctx); /* for logs: the id itself would open the session */
 void mg_ctx_emit(struct mg_ctx *ctx, mg_blob *bytes); /* one message that belongs to no call; takes bytes over */
 void mg_ctx_emit_changed(struct mg_ctx *ctx, int list_kind);
 

@@ -31,7 +31,7 @@ static void ready(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uin
   l->up->retry_ms = 0;
   l->up->error[0] = 0;
   mg_log(l->core->log, MG_LOG_INFO, "link.ready", "upstream", l->up->cfg->name, "revision",
-         mg_revision_name(l->revision), "context", l->ctx ? l->ctx->id : "shared", (char *)0);
+         mg_revision_name(l->revision), "context", mg_ctx_tag(l->ctx), (char *)0);
   if (l->ctx && l->ctx->initialized) mg_link_initialized(l);
   if (l->ctx && l->ctx->answered && l->ctx->view.n > 1) { /* it joins a view that was shown without it */
     mg_ctx_emit_changed(l->ctx, MG_LIST_TOOLS);

@@ -172,7 +172,7 @@ void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int gra
   l->state = MG_LINK_DEAD;
   snprintf(up->error, sizeof up->error, "upstream \"%s\": %s", up->cfg->name, why);
   mg_log(l->core->log, MG_LOG_WARN, "link.lost", "upstream", up->cfg->name, "reason", why, "context",
-         l->ctx ? l->ctx->id : "shared", (char *)0);
+         mg_ctx_tag(l->ctx), (char *)0);
   l->core->stats.links_lost++;
   if (!was_ready || crashed_again(l)) back_off(up, now_ms);
   if (was_ready && l->ctx && l->stateful) l->ctx->lost[up->index - l->ctx->view.first] = 1;

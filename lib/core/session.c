@@ -103,7 +103,7 @@ void mg_core_end(struct mg_core *c, struct mg_ctx *ctx, const char *why) {
   for (size_t i = 0; i < ctx->view.n; i++)
     if (ctx->links[i]) mg_link_bury(ctx->links[i], 1);
   c->stats.contexts_ended++;
-  mg_log(c->log, MG_LOG_INFO, "context.ended", "context", ctx->id, "reason", why, (char *)0);
+  mg_log(c->log, MG_LOG_INFO, "context.ended", "context", mg_ctx_tag(ctx), "reason", why, (char *)0);
   c->ports->ctx_ended(ctx, ctx->user);
   ctx_free(ctx);
 }
@@ -145,6 +145,10 @@ void mg_ctx_emit_changed(struct mg_ctx *ctx, int kind) {
 void mg_ctx_pin(struct mg_ctx *ctx) {
   ctx->pinned = 1;
   if (ctx->created_ms) mg_heap_set(&ctx->core->expiries, &ctx->expiry, expiry_of(ctx)); /* unless it is to end anyway */
+}
+
+const char *mg_ctx_tag(const struct mg_ctx *ctx) {
+  return ctx ? ctx->id + MG_ID_LEN - 8 : "shared";
 }
 
 const char *mg_ctx_id(const struct mg_ctx *ctx) {
