@@ -10,6 +10,8 @@
 #include "pipes.h"
 
 #define KEEP_BYTES ((size_t)256 << 10) /* an empty buffer larger than this is given back */
+#define LONG_BYTES ((size_t)256 << 10) /* a message from here on is not copied whole */
+#define PIECE ((size_t)64 << 10)
 
 /* Files and terminals stay as they are: others may share them, and they take what they get. */
 void out_open(struct out *o, int fd) {
@@ -25,7 +27,12 @@ void out_open(struct out *o, int fd) {
 void out_done(struct out *o) {
   if (o->changed) (void)fcntl(o->fd, F_SETFL, o->flags);
   free(o->buf);
+  mcpgw_event_free(o->event);
   memset(o, 0, sizeof *o);
+}
+
+int out_is_busy(const struct out *o) {
+  return o->len != 0 || o->event != NULL;
 }
 
 static int reserve(struct out *o, size_t more) {
@@ -41,19 +48,46 @@ static int reserve(struct out *o, size_t more) {
   return 0;
 }
 
-int out_line(struct out *o, const char *message, size_t len) {
+static int add(struct out *o, const char *text, size_t len, int ends_line) {
   if (reserve(o, len + 1) != 0) return -1;
   char *to = o->buf + o->len;
-  memcpy(to, message, len);
+  memcpy(to, text, len);
   for (char *p = to; (p = memchr(p, '\n', (size_t)(to + len - p))) != NULL;) *p = ' ';
   for (char *p = to; (p = memchr(p, '\r', (size_t)(to + len - p))) != NULL;) *p = ' ';
-  to[len] = '\n';
-  o->len += len + 1;
+  if (ends_line) to[len++] = '\n';
+  o->len += len;
+  return 0;
+}
+
+int out_line(struct out *o, const char *message, size_t len) {
+  return add(o, message, len, 1);
+}
+
+int out_event(struct out *o, mcpgw_event *e) {
+  if (o->event == NULL && mcpgw_event_len(e) >= LONG_BYTES) {
+    o->event = e;
+    o->at = 0;
+    return 0;
+  }
+  int rc = out_line(o, mcpgw_event_data(e), mcpgw_event_len(e));
+  mcpgw_event_free(e);
+  return rc;
+}
+
+/* The next piece of a long message goes into the empty buffer. */
+static int stage(struct out *o) {
+  size_t left = mcpgw_event_len(o->event) - o->at, n = left < PIECE ? left : PIECE;
+  if (add(o, mcpgw_event_data(o->event) + o->at, n, n == left) != 0) return -1;
+  o->at += n;
+  if (n < left) return 0;
+  mcpgw_event_free(o->event);
+  o->event = NULL;
   return 0;
 }
 
 int out_flush(struct out *o) {
-  while (o->len) {
+  while (out_is_busy(o)) {
+    if (!o->len && stage(o) != 0) return -1;
     ssize_t n = write(o->fd, o->buf + o->from, o->len);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno == EAGAIN ? 0 : -1;

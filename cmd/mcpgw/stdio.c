@@ -92,7 +92,7 @@ static void count_out(struct front *f, const char *text, size_t len) {
 static int take_events(struct front *f) {
   mcpgw_event *e;
   int rc = EXIT_OK;
-  while (rc == EXIT_OK && f->out.len < EVENT_BYTES && mcpgw_gateway_next_event(f->gw, &e) == MCPGW_OK) {
+  while (rc == EXIT_OK && !f->out.event && f->out.len < EVENT_BYTES && mcpgw_gateway_next_event(f->gw, &e) == MCPGW_OK) {
     const char *data = mcpgw_event_data(e);
     size_t len = mcpgw_event_len(e);
     if (mcpgw_event_kind(e) == MCPGW_EVENT_CLOSED) {
@@ -100,7 +100,8 @@ static int take_events(struct front *f) {
       f->closed = 1;
     } else if (mcpgw_event_kind(e) == MCPGW_EVENT_MESSAGE) {
       count_out(f, data, len);
-      if (out_line(&f->out, data, len) != 0) rc = say_fail(EXIT_IO, "out of memory");
+      if (out_event(&f->out, e) != 0) rc = say_fail(EXIT_IO, "out of memory");
+      continue;
     }
     mcpgw_event_free(e);
   }
@@ -116,7 +117,7 @@ static int work(struct front *f) {
 }
 
 static int turn(struct front *f, int timeout_ms) {
-  struct pollfd p[2] = {{f->out.fd, f->out.len ? POLLOUT : 0, 0}, {f->in.fd, POLLIN, 0}};
+  struct pollfd p[2] = {{f->out.fd, out_is_busy(&f->out) ? POLLOUT : 0, 0}, {f->in.fd, POLLIN, 0}};
   nfds_t n = may_read(f) && !f->in.eof ? 2 : 1;
   int rc = loop_turn(f->gw, p, n, timeout_ms);
   if (rc != MCPGW_OK && rc != MCPGW_E_AGAIN)
@@ -129,7 +130,7 @@ static int turn(struct front *f, int timeout_ms) {
 
 /* After the end of stdin: replies under way may still come. */
 static int idle(const struct front *f) {
-  return f->in.eof && f->in.len == 0 && f->pending == 0 && f->out.len == 0;
+  return f->in.eof && f->in.len == 0 && f->pending == 0 && !out_is_busy(&f->out);
 }
 
 static int run(struct front *f) {
@@ -152,7 +153,7 @@ static int finish(struct front *f) {
   f->in.eof = f->ending = 1;
   (void)mcpgw_gateway_stop(f->gw, GRACE_MS);
   while (rc == EXIT_OK && clock_ms() < until && loop_interrupts() == before &&
-         (!mcpgw_gateway_stopped(f->gw) || f->out.len)) {
+         (!mcpgw_gateway_stopped(f->gw) || out_is_busy(&f->out))) {
     rc = turn(f, 50);
     if (rc == EXIT_OK) rc = take_events(f);
     if (rc == EXIT_OK && out_flush(&f->out) != 0) rc = EXIT_IO;

@@ -62,7 +62,7 @@ uint64_t mcpgw_event_request_id(const mcpgw_event *event) {
 }
 
 const char *mcpgw_event_data(const mcpgw_event *event) {
-  return event ? event->data : NULL;
+  return event ? mg_blob_slice(event->bytes).ptr : NULL;
 }
 
 size_t mcpgw_event_len(const mcpgw_event *event) {

@@ -155,6 +155,10 @@ mg_blob *mg_blob_ref(mg_blob *b) {
   return b;
 }
 
+size_t mg_blob_refs(const mg_blob *b) {
+  return b->refs;
+}
+
 void mg_blob_unref(mg_blob *b) {
   if (b == NULL || --b->refs > 0) return;
   if (b->where == PAGES) mg_pages_free(b->data, b->cap);

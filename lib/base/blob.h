@@ -29,6 +29,7 @@ void mg_blob_unref(mg_blob *b); /* NULL is fine */
 /* The reader will not look at bytes before `upto` again. Pages wholly before it go back to the system
  * and to the budget when the caller holds the only reference and the blob has its own mapping. */
 void mg_blob_drained(mg_blob *b, size_t upto);
+size_t mg_blob_refs(const mg_blob *b); /* how many references there are */
 size_t mg_blob_charged(const mg_blob *b); /* bytes charged to the budget now */
 
 /* A piece of an outgoing message: bytes inside a blob (which it references) or static bytes (blob NULL). */
@@ -37,4 +38,10 @@ struct mg_seg {
   const char *ptr;
   size_t len;
 };
+size_t mg_segs_len(const struct mg_seg *segs, size_t n);
+void mg_segs_unref(struct mg_seg *segs, size_t n);
+/* One blob with the bytes of all pieces and a NUL behind them. Takes the references over, on failure too.
+ * When one blob makes up most of it and nobody else refers to that, its bytes are moved inside it: a long
+ * message is never held twice. Else they are copied. *out OWNED. */
+int mg_segs_join(struct mg_budget *budget, struct mg_seg *segs, size_t n, mg_blob **out);
 #endif

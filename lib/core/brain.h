@@ -59,6 +59,7 @@ struct mg_upstream {
   const struct mg_cfg_server *cfg;
   struct mg_link *modern; /* the shared link, NULL until somebody modern came */
   int speaks_modern;      /* 0 unknown, 1 yes, -1 no */
+  uint64_t probe_ms;      /* not before this time is a server taken for legacy asked again */
   uint64_t retry_ms;      /* not before this time is a failed link opened again */
   unsigned failures;      /* handshakes in a row that failed */
   unsigned crashes;       /* ready links in a row that died before they answered anything */

@@ -6,6 +6,9 @@
 
 #include "core/brain.h"
 
+#define PROBE_SURE_MS 3600000 /* an upstream that is legacy by its own word is asked again after so long */
+#define PROBE_SILENT_MS 60000 /* one that merely said nothing */
+
 #define REFUSED_MS 30000 /* until a context asks a server again that refused its initialize */
 
 static uint32_t capabilities_of(const struct mg_msg *m) {
@@ -74,8 +77,9 @@ static void on_initialize(struct mg_leg *leg, mg_blob *bytes, const struct mg_ms
 
 /* A DiscoverResult or an error that only a modern server gives: modern. Anything else: legacy (2026-07-28,
  * versioning, "Backward Compatibility"). */
-static void not_modern(struct mg_link *l, uint64_t now_ms) {
+static void not_modern(struct mg_link *l, int sure, uint64_t now_ms) {
   l->up->speaks_modern = -1;
+  l->up->probe_ms = now_ms + (sure ? PROBE_SURE_MS : PROBE_SILENT_MS); /* servers are replaced by newer ones */
   mg_log(l->core->log, MG_LOG_INFO, "upstream.legacy", "upstream", l->up->cfg->name, (char *)0);
   mg_link_die(l, "it speaks no revision with per-request metadata", MCPGW_DELIVERED_YES, 1, now_ms);
   l->up->failures = 0;
@@ -100,13 +104,13 @@ static void on_discover(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg 
       l->up->speaks_modern = 1;
       ready(l, bytes, m, now_ms);
     } else {
-      not_modern(l, now_ms);
+      not_modern(l, 1, now_ms);
     }
     return;
   }
   if (m->s[MG_S_E_CODE].type == MG_JSON_NUMBER) mg_span_i64(m->doc, m->s[MG_S_E_CODE], &code);
   if (code == MG_RPC_HEADERS || code == MG_RPC_CAPABILITY) refused(l, m, "it refused server/discover", now_ms);
-  else not_modern(l, now_ms);
+  else not_modern(l, 1, now_ms);
 }
 
 static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
@@ -115,7 +119,7 @@ static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_m
   /* a server that stays silent on stdio, or that answers HTTP 4xx without a modern error, is a legacy one */
   int silent = f->reason == MG_WHY_UPSTREAM_TIMEOUT && !l->cancel_closes;
   int http_4xx = f->code >= 400 && f->code < 500 && f->code != 401 && f->code != 403 && f->code != 429;
-  if (l->modern && (silent || http_4xx)) not_modern(l, now_ms);
+  if (l->modern && (silent || http_4xx)) not_modern(l, http_4xx, now_ms);
   else mg_link_die(l, f->text ? f->text : "no answer to the handshake", MCPGW_DELIVERED_YES, 1, now_ms);
 }
 

@@ -130,9 +130,9 @@ static int gather(struct mg_call *call, uint64_t now_ms) {
 void mg_merge_none(struct mg_call *call) {
   struct mg_core *c = call->core;
   struct mg_buf b;
-  int legacy = 1;
+  int legacy = 0;
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++)
-    if (c->ups[i].speaks_modern >= 0) legacy = 0;
+    if (c->ups[i].speaks_modern < 0) legacy = 1; /* an older client would be served */
   if (!legacy) {
     struct mg_fault f = {.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .delivered = MCPGW_DELIVERED_NO,
                          .text = "no upstream is available; mcpgw check tells which and why"};
@@ -141,7 +141,7 @@ void mg_merge_none(struct mg_call *call) {
   }
   mg_buf_init(&b, 512);
   mg_buf_addz(&b, "{\"supported\":");
-  mg_core_supported(c, call->view, &b);
+  mg_revision_list(&b, 0, 1); /* what was asked for is not to be had, whoever may come back */
   mg_buf_addz(&b, ",\"requested\":\"2026-07-28\"}");
   mg_call_error(call, MG_RPC_VERSION, "Unsupported protocol version", mg_buf_slice(&b));
   mg_buf_done(&b);

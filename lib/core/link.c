@@ -89,6 +89,7 @@ static int may_open(struct mg_upstream *up, struct mg_ctx *ctx, uint64_t now_ms,
     why->text = "the gateway is stopping";
     return 0;
   }
+  if (!ctx && up->speaks_modern < 0 && up->cfg->era != MG_ERA_LEGACY && now_ms >= up->probe_ms) up->speaks_modern = 0;
   if (!ctx && up->speaks_modern < 0) {
     why->reason = 0;
     why->code = MG_RPC_VERSION;

@@ -159,15 +159,10 @@ int mg_auto_send(struct mcpgw_client *c, struct mg_slice message) {
 
 /* ---- replies ------------------------------------------------------------------------------------------------ */
 
-static void tell(struct mcpgw_client *c, unsigned kind, uint64_t id, struct mg_slice doc) {
-  struct mg_seg seg = {NULL, doc.ptr, doc.len};
-  mg_peer_event(c, kind, id, &seg, 1);
-}
-
 static void hand_shaken(struct mcpgw_client *c, const struct mg_msg *m) {
   if (m->kind == MG_RESULT) {
     c->stage = c->stage == DISCOVERING ? READY_MODERN : READY_LEGACY;
-    tell(c, MCPGW_EVENT_READY, 0, m->doc);
+    mg_peer_event_text(c, MCPGW_EVENT_READY, 0, m->doc);
     step_later(c);
   } else if (c->stage == DISCOVERING) { /* no modern upstream, or none that answers: ask in the old way */
     c->stage = INITIALIZING;
@@ -183,16 +178,39 @@ static void hand_shaken(struct mcpgw_client *c, const struct mg_msg *m) {
   }
 }
 
-void mg_auto_message(struct mcpgw_client *c, struct mg_slice doc) {
-  struct mg_msg m;
+/* Which request a message answers: its number, or 0 when it is none of ours. -1: not a reply. */
+static int64_t answers(struct mg_slice doc, struct mg_msg *m) {
   struct mg_wire_fault why;
-  int64_t id = -1;
-  if (mg_wire_parse(doc, &m, &why) != MCPGW_OK) return; /* the core sends only what it has read */
-  int is_reply = m.kind == MG_RESULT || m.kind == MG_ERROR;
-  if (is_reply && m.s[MG_S_ID].type == MG_JSON_NUMBER) mg_span_i64(m.doc, m.s[MG_S_ID], &id);
-  if (is_reply && id == 0 && c->stage < READY_MODERN) hand_shaken(c, &m);
-  else if (is_reply && id > 0) tell(c, MCPGW_EVENT_REPLY, (uint64_t)id, doc);
-  else tell(c, MCPGW_EVENT_MESSAGE, 0, doc);
+  int64_t id = 0;
+  if (mg_wire_parse(doc, m, &why) != MCPGW_OK || (m->kind != MG_RESULT && m->kind != MG_ERROR)) return -1;
+  if (m->s[MG_S_ID].type == MG_JSON_NUMBER) mg_span_i64(m->doc, m->s[MG_S_ID], &id);
+  return id;
+}
+
+void mg_auto_name(struct mcpgw_event *e) {
+  struct mg_msg m;
+  int64_t id = answers(mg_blob_slice(e->bytes), &m);
+  e->unread = 0;
+  e->kind = id > 0 ? MCPGW_EVENT_REPLY : MCPGW_EVENT_MESSAGE;
+  e->request_id = id > 0 ? (uint64_t)id : 0;
+}
+
+/* Until the hands are shaken each message is looked at as it comes: it may be the handshake's reply. */
+void mg_auto_message(struct mcpgw_client *c, struct mg_seg *segs, size_t n) {
+  struct mg_msg m;
+  mg_blob *bytes;
+  if (c->stage >= READY_MODERN) {
+    if (mg_peer_event(c, MCPGW_EVENT_MESSAGE, 0, segs, n) == MCPGW_OK)
+      ((struct mcpgw_event *)c->gw->events.prev)->unread = 1;
+    return;
+  }
+  if (mg_segs_join(&c->gw->budget, segs, n, &bytes) != MCPGW_OK) {
+    mg_peer_fail(c, "out of memory");
+    return;
+  }
+  if (answers(mg_blob_slice(bytes), &m) == 0) hand_shaken(c, &m);
+  else mg_peer_event_text(c, MCPGW_EVENT_MESSAGE, 0, mg_blob_slice(bytes));
+  mg_blob_unref(bytes);
 }
 
 static void step(void *arg) {

@@ -98,7 +98,6 @@ struct mg_out {
   void (*streaming)(struct mg_out *o);
   void (*drop)(struct mg_out *o);
 };
-void mg_segs_unref(struct mg_seg *segs, size_t n);
 
 /* ---- endpoint.c, access.c ------------------------------------------------------------------------------- */
 extern const struct mg_http_events mg_gw_http_events;
@@ -159,8 +158,10 @@ struct mcpgw_event {
   unsigned kind;
   struct mcpgw_client *client;
   uint64_t request_id;
-  size_t len;
-  char data[]; /* len bytes and a NUL */
+  struct mg_seg *segs; /* as they came; put together when the host takes the event (a long one in place) */
+  size_t n_segs, len;
+  mg_blob *bytes;      /* then: the message and a NUL */
+  int unread;          /* AUTO: what it is has not been looked at yet */
 };
 struct mcpgw_client {
   struct mg_list node; /* first; in gw->clients */
@@ -181,12 +182,15 @@ void mg_peer_close(struct mcpgw_client *c);
 int mg_peer_send(struct mcpgw_client *c, struct mg_slice message); /* whole messages, of either era */
 int mg_peer_next(struct mcpgw_gateway *gw, struct mcpgw_event **out);
 void mg_peer_event_free(struct mcpgw_event *e);
-int mg_peer_event(struct mcpgw_client *c, unsigned kind, uint64_t id, const struct mg_seg *segs, size_t n);
+/* Takes the references of segs over, on failure too. */
+int mg_peer_event(struct mcpgw_client *c, unsigned kind, uint64_t id, struct mg_seg *segs, size_t n);
+int mg_peer_event_text(struct mcpgw_client *c, unsigned kind, uint64_t id, struct mg_slice text); /* COPIED */
 void mg_peer_fail(struct mcpgw_client *c, const char *why); /* CLOSED, once */
 
 void mg_auto_start(struct mcpgw_client *c);
-/* A message for an AUTO client: handshakes are its own, replies get their request's id. */
-void mg_auto_message(struct mcpgw_client *c, struct mg_slice doc);
+/* A message for an AUTO client: handshakes are its own, replies get their request's id. Consumes segs. */
+void mg_auto_message(struct mcpgw_client *c, struct mg_seg *segs, size_t n);
+void mg_auto_name(struct mcpgw_event *e); /* finds out what an unread message is */
 int mg_auto_request(struct mcpgw_client *c, struct mg_slice method, struct mg_slice params, uint64_t *id);
 int mg_auto_send(struct mcpgw_client *c, struct mg_slice message); /* no requests: those have their own door */
 int mg_auto_cancel(struct mcpgw_client *c, uint64_t id);

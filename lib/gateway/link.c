@@ -96,10 +96,6 @@ static void ctx_ended(struct mg_ctx *ctx, void *user) {
 const struct mg_ports mg_gw_ports = {port_open,    port_send,      port_cancel, port_listen, port_close,
                                      sink_message, sink_streaming, sink_drop,   ctx_ended};
 
-void mg_segs_unref(struct mg_seg *segs, size_t n) {
-  for (size_t i = 0; i < n; i++) mg_blob_unref(segs[i].blob);
-}
-
 /* ---- transports ------------------------------------------------------------------------------------------- */
 
 static int make_stdio(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, struct mg_gw_upstream *up) {

@@ -6,48 +6,59 @@
 #include "base/mem.h"
 #include "gateway/gateway.h"
 
-#define MESSAGE_MAX ((size_t)64 << 20)
-
 /* ---- events ------------------------------------------------------------------------------------------------ */
 
 void mg_peer_event_free(struct mcpgw_event *e) {
+  if (!e) return;
+  if (e->segs) mg_segs_unref(e->segs, e->n_segs);
+  mg_free(e->segs);
+  mg_blob_unref(e->bytes);
   mg_free(e);
 }
 
-int mg_peer_event(struct mcpgw_client *c, unsigned kind, uint64_t id, const struct mg_seg *segs, size_t n) {
-  struct mcpgw_gateway *gw = c->gw;
-  size_t len = 0;
-  for (size_t i = 0; i < n; i++) len += segs[i].len;
-  if (gw->n_events >= MG_MAX_EVENTS && kind != MCPGW_EVENT_CLOSED) goto drop;
-  if (mg_budget_take(&gw->budget, len) != MCPGW_OK) goto drop;
-  struct mcpgw_event *e = mg_alloc(sizeof *e + len + 1);
-  if (!e) {
-    mg_budget_give(&gw->budget, len);
-    goto drop;
+static int add_event(struct mcpgw_client *c, unsigned kind, uint64_t id, struct mg_seg *segs, size_t n) {
+  struct mcpgw_event *e = mg_calloc(1, sizeof *e);
+  if (!e) return MCPGW_E_NOMEM;
+  e->segs = mg_alloc(n ? n * sizeof *segs : 1);
+  if (!e->segs) {
+    mg_free(e);
+    return MCPGW_E_NOMEM;
   }
-  memset(e, 0, sizeof *e);
+  memcpy(e->segs, segs, n * sizeof *segs);
+  e->n_segs = n;
   e->kind = kind;
   e->client = c;
   e->request_id = id;
-  for (size_t i = 0; i < n; i++) {
-    memcpy(e->data + e->len, segs[i].ptr, segs[i].len);
-    e->len += segs[i].len;
-  }
-  e->data[e->len] = 0;
-  mg_list_add(&gw->events, &e->node);
-  gw->n_events++;
+  e->len = mg_segs_len(segs, n);
+  mg_list_add(&c->gw->events, &e->node);
+  c->gw->n_events++;
   return MCPGW_OK;
-drop:
+}
+
+int mg_peer_event(struct mcpgw_client *c, unsigned kind, uint64_t id, struct mg_seg *segs, size_t n) {
+  struct mcpgw_gateway *gw = c->gw;
+  int rc = gw->n_events >= MG_MAX_EVENTS && kind != MCPGW_EVENT_CLOSED ? MCPGW_E_LIMIT : add_event(c, kind, id, segs, n);
+  if (rc == MCPGW_OK) return rc;
+  mg_segs_unref(segs, n);
   gw->events_dropped++;
-  if (kind != MCPGW_EVENT_CLOSED) mg_peer_fail(c, "too many events or bytes wait to be read; read them sooner");
-  return MCPGW_E_LIMIT;
+  if (kind != MCPGW_EVENT_CLOSED) mg_peer_fail(c, "too many events wait to be read; read them sooner");
+  return rc;
+}
+
+int mg_peer_event_text(struct mcpgw_client *c, unsigned kind, uint64_t id, struct mg_slice text) {
+  struct mg_seg seg = {mg_blob_copy(NULL, text.ptr, text.len), NULL, text.len};
+  if (!seg.blob) {
+    c->gw->events_dropped++;
+    return MCPGW_E_NOMEM;
+  }
+  seg.ptr = mg_blob_slice(seg.blob).ptr;
+  return mg_peer_event(c, kind, id, &seg, 1);
 }
 
 void mg_peer_fail(struct mcpgw_client *c, const char *why) {
-  struct mg_seg seg = {NULL, why, strlen(why)};
   if (c->closed) return;
   c->closed = 1;
-  mg_peer_event(c, MCPGW_EVENT_CLOSED, 0, &seg, 1);
+  mg_peer_event_text(c, MCPGW_EVENT_CLOSED, 0, mg_slice_z(why));
 }
 
 int mg_peer_next(struct mcpgw_gateway *gw, struct mcpgw_event **out) {
@@ -56,7 +67,16 @@ int mg_peer_next(struct mcpgw_gateway *gw, struct mcpgw_event **out) {
   struct mcpgw_event *e = (struct mcpgw_event *)node;
   mg_list_del(node);
   gw->n_events--;
-  mg_budget_give(&gw->budget, e->len); /* it is the host's memory now */
+  int rc = mg_segs_join(&gw->budget, e->segs, e->n_segs, &e->bytes);
+  mg_free(e->segs);
+  e->segs = NULL;
+  if (rc != MCPGW_OK) {
+    gw->events_dropped++;
+    if (e->kind != MCPGW_EVENT_CLOSED) mg_peer_fail(e->client, "out of memory");
+    mg_peer_event_free(e);
+    return rc;
+  }
+  if (e->unread) mg_auto_name(e);
   *out = e;
   return MCPGW_OK;
 }
@@ -69,8 +89,7 @@ static void drop_events(struct mcpgw_client *c) {
     if (e->client != c) continue;
     mg_list_del(&e->node);
     c->gw->n_events--;
-    mg_budget_give(&c->gw->budget, e->len);
-    mg_free(e);
+    mg_peer_event_free(e);
   }
 }
 
@@ -78,17 +97,8 @@ static void drop_events(struct mcpgw_client *c) {
 
 static void on_message(struct mg_out *o, struct mg_outgoing *m) {
   struct mcpgw_client *c = MG_CONTAINER(o, struct mcpgw_client, out);
-  if (c->mode == MCPGW_CLIENT_RAW) {
-    mg_peer_event(c, MCPGW_EVENT_MESSAGE, 0, m->segs, m->n);
-  } else {
-    struct mg_buf b;
-    mg_buf_init(&b, MESSAGE_MAX);
-    for (size_t i = 0; i < m->n; i++) mg_buf_add(&b, m->segs[i].ptr, m->segs[i].len);
-    if (mg_buf_rc(&b) == MCPGW_OK) mg_auto_message(c, mg_buf_slice(&b));
-    else mg_peer_fail(c, "a message was too long");
-    mg_buf_done(&b);
-  }
-  mg_segs_unref(m->segs, m->n);
+  if (c->mode == MCPGW_CLIENT_RAW) mg_peer_event(c, MCPGW_EVENT_MESSAGE, 0, m->segs, m->n);
+  else mg_auto_message(c, m->segs, m->n);
 }
 
 static void ctx_ended(struct mg_owner *o) {
@@ -137,14 +147,21 @@ void mg_peer_close(struct mcpgw_client *c) {
 
 /* ---- what the client says -------------------------------------------------------------------------------------- */
 
+static void own_message(struct mcpgw_client *c, struct mg_slice text) {
+  struct mg_seg seg = {mg_blob_copy(NULL, text.ptr, text.len), NULL, text.len};
+  if (!seg.blob) {
+    mg_peer_fail(c, "out of memory");
+    return;
+  }
+  seg.ptr = mg_blob_slice(seg.blob).ptr;
+  struct mg_outgoing o = {&seg, 1, 1, 200, NULL};
+  c->out.message(&c->out, &o);
+}
+
 static void own_error(struct mcpgw_client *c, struct mg_slice id, const struct mg_fault *f) {
   struct mg_buf b;
   mg_buf_init(&b, 65536);
-  if (mg_build_error(&b, id, f) == MCPGW_OK) {
-    struct mg_seg seg = {NULL, b.ptr, b.len};
-    struct mg_outgoing o = {&seg, 1, 1, 200, NULL};
-    c->out.message(&c->out, &o);
-  }
+  if (mg_build_error(&b, id, f) == MCPGW_OK) own_message(c, mg_buf_slice(&b));
   mg_buf_done(&b);
 }
 
@@ -181,9 +198,7 @@ static int legacy(struct mcpgw_client *c, const struct mg_inbound *in) {
     struct mg_buf b;
     mg_buf_init(&b, 1024);
     mg_build_result(&b, mg_msg_raw(in->msg, MG_S_ID), MG_LIT("{}"));
-    struct mg_seg seg = {NULL, b.ptr, b.len};
-    struct mg_outgoing o = {&seg, 1, 1, 200, NULL};
-    if (mg_buf_rc(&b) == MCPGW_OK) c->out.message(&c->out, &o);
+    if (mg_buf_rc(&b) == MCPGW_OK) own_message(c, mg_buf_slice(&b));
     mg_buf_done(&b);
     return MCPGW_OK;
   }
@@ -207,7 +222,8 @@ static int one(struct mcpgw_client *c, mg_blob *blob, struct mg_slice doc) {
     refuse(c, mg_slice_z(why.id), why.code, why.text);
     return MCPGW_OK;
   }
-  struct mg_inbound in = {.blob = blob, .msg = &m, .view = c->view, .principal = MG_LIT("local"),
+  struct mg_inbound in = {.blob = blob, .msg = &m, .view = c->view, .principal = MG_LIT("in-process"), /* whom no listener's caller can be: sessions are found by it */
+                         
                           .sink = &c->out.sink, .now_ms = mg_gw_now(c->gw)};
   int is_modern = m.s[MG_S_META_VERSION].type != MG_JSON_NONE || m.s[MG_S_META_CAPABILITIES].type != MG_JSON_NONE ||
                   (!c->ctx && m.method == MG_M_N_CANCELLED);
