@@ -299,7 +299,9 @@ void mg_merge_list(struct mg_call *call, uint64_t now_ms);       /* step: merged
 void mg_merge_initialize(struct mg_call *call, uint64_t now_ms); /* step: InitializeResult */
 void mg_merge_discover(struct mg_call *call, uint64_t now_ms);   /* step: DiscoverResult */
 void mg_merge_none(struct mg_call *call); /* modern, and no upstream is there: the error that fits */
-void mg_merge_unavailable(struct mg_call *call, struct mg_buf *out); /* the _meta member naming what is missing */
+/* The last member of a put-together result, its brace included: _meta, which names the upstreams that are
+ * missing, or whose list of this kind is (-1: no list). */
+void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b);
 
 /* ---- reverse.c ------------------------------------------------------------------------------------------------ */
 void mg_reverse_request(struct mg_link *l, uint64_t call, mg_blob *bytes, const struct mg_msg *m);

@@ -94,20 +94,12 @@ static void add_capabilities(struct mg_buf *b, const struct hello *h, int modern
 }
 
 static void add_tail(struct mg_call *call, struct mg_buf *b, const struct hello *h) {
-  struct mg_buf missing;
   if (h->instructions.len) {
     mg_buf_addz(b, ",\"instructions\":\"");
     mg_buf_adds(b, mg_buf_slice(&h->instructions));
     mg_buf_addc(b, '"');
   }
-  mg_buf_init(&missing, (size_t)1 << 20);
-  mg_merge_unavailable(call, &missing);
-  mg_buf_addz(b, ",\"_meta\":{");
-  if (call->modern) mg_buf_addz(b, "\"io.modelcontextprotocol/serverInfo\":" MG_GATEWAY_INFO);
-  if (call->modern && missing.len) mg_buf_addc(b, ',');
-  mg_buf_adds(b, mg_buf_slice(&missing));
-  mg_buf_addz(b, "}}");
-  mg_buf_done(&missing);
+  mg_merge_meta(call, -1, b);
 }
 
 /* Waits for links that are opening; those that take longer than connect_ms are left out and join later. */

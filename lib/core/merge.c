@@ -42,22 +42,35 @@ static int read_cursor(struct mg_call *call, int kind, struct cursor *cur) {
 /* ---- what is missing -------------------------------------------------------------------------------------- */
 
 static const char *absence(const struct mg_call *call, const struct mg_upstream *up) {
+  if (mg_link_peek(call->core, call->ctx, up->index)) return "its list could not be fetched, or not in time";
   if (!call->ctx && up->speaks_modern < 0) return "it speaks no revision of this client's era";
   if (call->ctx && call->ctx->refused_ms[up->index - call->ctx->view.first]) return "it refused initialize";
   return up->error[0] ? up->error : "not ready yet";
 }
 
-void mg_merge_unavailable(struct mg_call *call, struct mg_buf *out) {
+static int is_there(const struct mg_call *call, size_t upstream, int kind) {
+  struct mg_link *l = mg_link_peek(call->core, call->ctx, upstream);
+  return l && (kind < 0 || !mg_link_has_list(l, kind) || l->lists[kind].state == MG_TABLE_READY);
+}
+
+void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b) {
+  const char *sep = "";
   int n = 0;
+  mg_buf_addz(b, ",\"_meta\":{");
+  if (call->modern) {
+    mg_buf_addz(b, "\"io.modelcontextprotocol/serverInfo\":" MG_GATEWAY_INFO);
+    sep = ",";
+  }
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
     struct mg_upstream *up = &call->core->ups[i];
-    if (mg_link_peek(call->core, call->ctx, i)) continue;
-    mg_buf_addz(out, n++ ? "," : "\"dev.mcpgw/unavailable\":{");
-    mg_buf_json_str(out, mg_slice_z(up->cfg->name));
-    mg_buf_addc(out, ':');
-    mg_buf_json_str(out, mg_slice_z(absence(call, up)));
+    if (is_there(call, i, kind)) continue;
+    mg_buf_addz(b, n ? "," : sep);
+    if (!n++) mg_buf_addz(b, "\"dev.mcpgw/unavailable\":{");
+    mg_buf_json_str(b, mg_slice_z(up->cfg->name));
+    mg_buf_addc(b, ':');
+    mg_buf_json_str(b, mg_slice_z(absence(call, up)));
   }
-  if (n) mg_buf_addc(out, '}');
+  mg_buf_addz(b, n ? "}}}" : "}}");
 }
 
 /* ---- gathering ----------------------------------------------------------------------------------------------- */
@@ -84,7 +97,7 @@ static int gather(struct mg_call *call, int kind, uint64_t now_ms) {
 
 struct page {
   struct mg_buf out;
-  uint64_t seen, skip, taken, ttl_ms, generation;
+  uint64_t seen, skip, taken, ttl_ms, generation, now_ms;
   int more, has_ttl, is_private, ready;
 };
 
@@ -101,7 +114,7 @@ static void add_item(struct page *p, const struct mg_item *it) {
 }
 
 static void add_table(struct page *p, const struct mg_table *t) {
-  uint64_t ttl = t->has_ttl ? t->ttl_ms : 0;
+  uint64_t age = p->now_ms - t->fetched_ms, ttl = t->has_ttl && t->ttl_ms > age ? t->ttl_ms - age : 0; /* what is left */
   p->ttl_ms = p->has_ttl && p->ttl_ms < ttl ? p->ttl_ms : ttl;
   p->has_ttl = 1;
   p->is_private |= t->is_private;
@@ -111,18 +124,6 @@ static void add_table(struct page *p, const struct mg_table *t) {
     if (p->taken == PAGE_ITEMS || (p->taken && p->out.len + t->items[i].raw.len > PAGE_BYTES)) p->more = 1;
     if (!p->more) add_item(p, &t->items[i]);
   }
-}
-
-static void add_meta(struct mg_call *call, struct mg_buf *b) {
-  struct mg_buf missing;
-  mg_buf_init(&missing, (size_t)1 << 20);
-  mg_merge_unavailable(call, &missing);
-  mg_buf_addz(b, ",\"_meta\":{");
-  if (call->modern) mg_buf_addz(b, "\"io.modelcontextprotocol/serverInfo\":" MG_GATEWAY_INFO);
-  if (call->modern && missing.len) mg_buf_addc(b, ',');
-  mg_buf_adds(b, mg_buf_slice(&missing));
-  mg_buf_addz(b, "}}");
-  mg_buf_done(&missing);
 }
 
 static void finish(struct mg_call *call, struct page *p, int kind) {
@@ -139,7 +140,7 @@ static void finish(struct mg_call *call, struct page *p, int kind) {
     mg_buf_addu(b, p->has_ttl ? p->ttl_ms : 0);
     mg_buf_addz(b, p->is_private ? ",\"cacheScope\":\"private\"" : ",\"cacheScope\":\"public\"");
   }
-  add_meta(call, b);
+  mg_merge_meta(call, kind, b);
   if (mg_buf_rc(b) == MCPGW_OK) mg_call_result(call, mg_buf_slice(b));
   else mg_call_fail_rc(call, mg_buf_rc(b), NULL);
 }
@@ -147,7 +148,7 @@ static void finish(struct mg_call *call, struct page *p, int kind) {
 void mg_merge_list(struct mg_call *call, uint64_t now_ms) {
   int kind = mg_list_kind(call->method);
   struct cursor cur = {0, 0, 0};
-  struct page p = {.skip = 0};
+  struct page p = {.now_ms = now_ms};
   if (read_cursor(call, kind, &cur) != MCPGW_OK) {
     mg_call_error(call, MG_RPC_PARAMS, "this cursor is not one of ours; list from the start", mg_slice(NULL, 0));
     return;
@@ -160,6 +161,10 @@ void mg_merge_list(struct mg_call *call, uint64_t now_ms) {
   mg_buf_addz(&p.out, "\":[");
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
+    if (!is_there(call, i, kind)) { /* what is missing may come at any time: nobody is to keep the rest */
+      p.has_ttl = 1;
+      p.ttl_ms = 0;
+    }
     if (!l) continue;
     p.ready++;
     if (mg_link_has_list(l, kind)) add_table(&p, &l->lists[kind]);
