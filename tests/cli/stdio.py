@@ -1,4 +1,5 @@
 """stdio: the front for desktop agents, at the level of bytes. Prints "ok - name" and "not ok - name" lines."""
+import fcntl
 import http.server
 import json
 import os
@@ -385,6 +386,7 @@ def quiet_stdout():
 
 def nobody_reads_stderr():
     r, w = os.pipe()
+    fcntl.fcntl(w, 1031, 4096)  # F_SETPIPE_SZ: soon full
     noisy = "seq 5000 | sed s/^/noise_noise_noise_noise/ >&2; exec " + NOTES
     f = Front(["--", "sh", "-c", noisy], ["--log-level", "debug", "--log-format", "json"], stderr=w)
     done = 0
