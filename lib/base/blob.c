@@ -155,6 +155,12 @@ mg_blob *mg_blob_ref(mg_blob *b) {
   return b;
 }
 
+void mg_blob_disown(mg_blob *b) {
+  mg_budget_give(b->budget, b->charged);
+  b->budget = NULL;
+  b->charged = 0;
+}
+
 size_t mg_blob_refs(const mg_blob *b) {
   return b->refs;
 }

@@ -29,6 +29,8 @@ void mg_blob_unref(mg_blob *b); /* NULL is fine */
 /* The reader will not look at bytes before `upto` again. Pages wholly before it go back to the system
  * and to the budget when the caller holds the only reference and the blob has its own mapping. */
 void mg_blob_drained(mg_blob *b, size_t upto);
+/* The bytes leave the budget, which may now go before them. */
+void mg_blob_disown(mg_blob *b);
 size_t mg_blob_refs(const mg_blob *b); /* how many references there are */
 size_t mg_blob_charged(const mg_blob *b); /* bytes charged to the budget now */
 

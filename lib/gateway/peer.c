@@ -77,6 +77,7 @@ int mg_peer_next(struct mcpgw_gateway *gw, struct mcpgw_event **out) {
     return rc;
   }
   if (e->unread) mg_auto_name(e);
+  mg_blob_disown(e->bytes); /* it is the host's memory now, and may outlive the gateway */
   *out = e;
   return MCPGW_OK;
 }
@@ -222,8 +223,8 @@ static int one(struct mcpgw_client *c, mg_blob *blob, struct mg_slice doc) {
     refuse(c, mg_slice_z(why.id), why.code, why.text);
     return MCPGW_OK;
   }
-  struct mg_inbound in = {.blob = blob, .msg = &m, .view = c->view, .principal = MG_LIT("in-process"), /* whom no listener's caller can be: sessions are found by it */
-                         
+  /* a principal that no listener's caller can be: sessions are found by it, and this is none */
+  struct mg_inbound in = {.blob = blob, .msg = &m, .view = c->view, .principal = MG_LIT("in-process"),
                           .sink = &c->out.sink, .now_ms = mg_gw_now(c->gw)};
   int is_modern = m.s[MG_S_META_VERSION].type != MG_JSON_NONE || m.s[MG_S_META_CAPABILITIES].type != MG_JSON_NONE ||
                   (!c->ctx && m.method == MG_M_N_CANCELLED);
