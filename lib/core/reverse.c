@@ -102,6 +102,11 @@ void mg_reverse_request(struct mg_link *l, uint64_t call, mg_blob *bytes, const 
     answer(l, m, MG_RPC_METHOD, "this revision knows no requests from servers");
     return;
   }
+  struct mg_call *to = call_for(l, call);
+  if (!to && !l->ctx->channel) { /* better than to let the server wait for ever */
+    answer(l, m, MG_RPC_INTERNAL, "the client has no stream to be asked on");
+    return;
+  }
   if (remember(l, m, &r) != MCPGW_OK) {
     l->core->stats.overloaded++;
     answer(l, m, MG_RPC_INTERNAL, "too many questions wait for this client");
@@ -111,7 +116,7 @@ void mg_reverse_request(struct mg_link *l, uint64_t call, mg_blob *bytes, const 
   mg_splice_init(&sp);
   mg_splice_value(&sp, m->s[MG_S_ID], mg_slice(number, (size_t)n));
   if (r->token.len) mg_splice_value(&sp, m->s[MG_S_META_PROGRESS], mg_slice(number, (size_t)n));
-  if (emit(l, call_for(l, call), m, &sp) == MCPGW_OK) return;
+  if (emit(l, to, m, &sp) == MCPGW_OK) return;
   reverse_free(l->ctx, r);
   answer(l, m, MG_RPC_INTERNAL, "out of memory");
 }
