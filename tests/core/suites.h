@@ -1,0 +1,12 @@
+/* The suites of room core; main.c runs them all. */
+#ifndef TEST_CORE_SUITES_H
+#define TEST_CORE_SUITES_H
+#include <check.h>
+Suite *core_legacy_suite(void);
+Suite *core_links_suite(void);
+Suite *core_lists_suite(void);
+Suite *core_modern_suite(void);
+Suite *core_listen_suite(void);
+Suite *core_contexts_suite(void);
+Suite *core_random_suite(void);
+#endif
