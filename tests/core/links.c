@@ -310,6 +310,9 @@ START_TEST(a_server_that_fails_is_left_alone_for_a_while) {
   core_up(&r, TWO, NULL);
   struct mg_ctx *ctx = core_session(&r, 0, 2), *alone = core_session(&r, 1, 1);
   struct core_sink *s = core_sink(&r), *one = core_sink(&r);
+  core_legacy(ctx, s, LIST("0"));
+  core_legacy(alone, one, LIST("0")); /* both links have answered something: they did not just greet and die */
+  core_settle(&r);
   core_close(core_port(&r, 1), MCPGW_DELIVERED_NO);
   core_close(core_port(&r, 1), MCPGW_DELIVERED_NO);
   r.open_rc = MCPGW_E_IO;
