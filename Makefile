@@ -38,29 +38,39 @@ CMD_OBJ    := $(patsubst %,$(B)/cmd/mcpgw/%.o,$(cmd))
 all: $(B)/mcpgw $(B)/mcpgw-launch $(B)/libmcpgw.a $(B)/libmcpgw.so
 lib: $(B)/libmcpgw.a $(B)/libmcpgw.so
 
+# V=1 shows whole commands
+Q          := $(if $(V),,@)
+say         = $(if $(V),,@echo '  $(1)')
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -MMD -MP $(ALL_CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
+	$(call say,cc $<)
+	$(Q)$(CC) $(CPPFLAGS) -MMD -MP $(ALL_CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
 $(B)/llhttp/%.o: /usr/share/llhttp/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -w -c -o $@ $<
+	$(call say,cc $<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -w -c -o $@ $<
 $(B)/libmcpgw.a: $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,ar $@)
+	$(Q)$(AR) rcs $@ $^
 
 $(B)/libmcpgw.so: $(LIB_OBJ) pkgconfig/mcpgw.map
-	$(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,libmcpgw.so.$(SOMAJOR) -Wl,--version-script=pkgconfig/mcpgw.map \
+	$(call say,ld $@)
+	$(Q)$(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,libmcpgw.so.$(SOMAJOR) -Wl,--version-script=pkgconfig/mcpgw.map \
 	  $(if $(SAN),,-Wl,-z,defs) -o $@ $(LIB_OBJ) $(PKG_LIBS)
 	@ln -sf libmcpgw.so $(B)/libmcpgw.so.$(SOMAJOR)
 # the binary is a client of the library like any other; it carries it along
 $(B)/mcpgw: $(CMD_OBJ) $(B)/libmcpgw.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(call say,ld $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 $(B)/mcpgw-launch: cmd/mcpgw-launch/main.c
 	@mkdir -p $(@D)
-	$(CC) -std=c11 $(OPT) -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -o $@ $<
+	$(call say,cc $<)
+	$(Q)$(CC) -std=c11 $(OPT) -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -o $@ $<
 $(B)/examples/notes: examples/servers/notes.c
 	@mkdir -p $(@D)
-	$(CC) -std=c11 $(OPT) -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -o $@ $< $(shell pkg-config --cflags --libs jansson)
+	$(call say,cc $<)
+	$(Q)$(CC) -std=c11 $(OPT) -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -o $@ $< $(shell pkg-config --cflags --libs jansson)
 $(B)/cmd/mcpgw/%.o: CPPFLAGS += -DMCPGW_LIBEXEC='"$(libexecdir)/mcpgw"'
 
 TEST_ROOMS := $(filter $(patsubst tests/%/,%,$(dir $(wildcard tests/*/main.c))),$(ROOMS) oom)
@@ -78,13 +88,13 @@ help:
 	@echo 'make install       DESTDIR=, prefix=;  make dist: a source archive;  make clean'
 
 run:
-	tests/support/deps.sh build
-	$(MAKE) all $(B)/examples/notes
-	exec $(B)/mcpgw serve --hints --listen 127.0.0.1:8808 -- $(abspath $(B))/examples/notes
+	@tests/support/deps.sh build
+	$(MAKE) --no-print-directory -j2 all $(B)/examples/notes
+	@exec $(B)/mcpgw serve --hints --listen 127.0.0.1:8808 -- $(abspath $(B))/examples/notes
 
 check:
-	tests/support/deps.sh build check
-	$(MAKE) all $(B)/examples/notes
+	@tests/support/deps.sh build check
+	$(MAKE) --no-print-directory -j2 all $(B)/examples/notes
 	tests/run.sh $(B)
 
 check-c: $(addprefix test-,$(TEST_ROOMS))
@@ -95,7 +105,7 @@ check-tsan:
 lint:
 	tests/layers/lint.py
 conformance:
-	tests/support/deps.sh build check
+	@tests/support/deps.sh build check
 	$(MAKE) all
 	tests/conformance/through.sh $(abspath $(B))
 bench:
@@ -111,7 +121,7 @@ include pkgconfig/install.mk tests/bench/bench.mk
 SUPPORT    := $(patsubst %.c,$(B)/%.o,$(wildcard tests/support/*.c))
 define test_room
 $(B)/tests/$(1)/run: $(patsubst %.c,$(B)/%.o,$(wildcard tests/$(1)/*.c)) $(SUPPORT) $(B)/libmcpgw.a
-	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(filter-out %.a,$$^) $(B)/libmcpgw.a $$(PKG_LIBS) -lcheck -lsubunit -lrt -lm
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(filter-out %.a,$$^) $(B)/libmcpgw.a $$(PKG_LIBS) -lcheck -lsubunit -lrt -lm
 endef
 $(foreach r,$(TEST_ROOMS),$(eval $(call test_room,$(r))))
 .PHONY: test-% test-programs
