@@ -209,6 +209,7 @@ void mg_loop_free(struct mg_loop *l) {
   if (!l || mg_loop_forked(l)) return;
   mg_sigpipe_enter(&sp);
   mg_children_finish(l);
+  run_deferred(l); /* some only wait to free what they were given */
   uv_close((uv_handle_t *)&l->async, NULL);
   uv_close((uv_handle_t *)&l->hurry, NULL);
   for (i = 0; i < 8 && busy; i++) { /* each pass runs the close callbacks due */
