@@ -76,3 +76,7 @@ int lines_next(struct lines *l, const char **line, size_t *len) {
     l->skipping = 0;
   }
 }
+
+int lines_left(const struct lines *l) {
+  return l->too_long || l->looked < l->len || (l->eof && l->len && !l->skipping);
+}

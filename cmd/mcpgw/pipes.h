@@ -18,6 +18,7 @@ void lines_done(struct lines *l);
 int lines_fill(struct lines *l);
 /* 1: a line, BORROWED until the next fill; 0: none yet; -1: a line was too long and is skipped (once a line). */
 int lines_next(struct lines *l, const char **line, size_t *len);
+int lines_left(const struct lines *l); /* next may have something without another fill */
 
 struct out {
   char *buf;

@@ -20,6 +20,7 @@ struct front {
   struct lines in;
   struct out out;
   size_t pending; /* a lower bound: whatever may have no reply is taken off early */
+  int took;       /* events were taken in this round */
   int closed;     /* the client cannot go on */
   int ending;     /* because we want it to */
 };
@@ -69,8 +70,9 @@ static int on_line(struct front *f, const char *line, size_t len) {
   }
 }
 
+/* Not while a long message is on its way: an answer of ours would come into the middle of it. */
 static int may_read(const struct front *f) {
-  return !f->closed && f->pending < PENDING_MAX && f->out.len < READ_BYTES;
+  return !f->closed && !f->out.event && f->pending < PENDING_MAX && f->out.len < READ_BYTES;
 }
 
 static int take_lines(struct front *f) {
@@ -92,9 +94,11 @@ static void count_out(struct front *f, const char *text, size_t len) {
 static int take_events(struct front *f) {
   mcpgw_event *e;
   int rc = EXIT_OK;
+  f->took = 0;
   while (rc == EXIT_OK && !f->out.event && f->out.len < EVENT_BYTES && mcpgw_gateway_next_event(f->gw, &e) == MCPGW_OK) {
     const char *data = mcpgw_event_data(e);
     size_t len = mcpgw_event_len(e);
+    f->took = 1;
     if (mcpgw_event_kind(e) == MCPGW_EVENT_CLOSED) {
       if (len && !f->closed && !f->ending) say("the conversation is over: %s", data);
       f->closed = 1;
@@ -108,11 +112,15 @@ static int take_events(struct front *f) {
   return rc;
 }
 
-/* Everything that can be done without waiting. */
+/* Everything that can be done without waiting: replies make room for lines that have been read already, a
+ * long message that has left for the events behind it, and nothing would wake us for those. */
 static int work(struct front *f) {
-  int rc = take_lines(f);
-  if (rc == EXIT_OK) rc = take_events(f);
-  if (rc == EXIT_OK && out_flush(&f->out) != 0) rc = say_fail(EXIT_IO, "stdout is closed");
+  int rc;
+  do {
+    rc = take_lines(f);
+    if (rc == EXIT_OK) rc = take_events(f);
+    if (rc == EXIT_OK && out_flush(&f->out) != 0) rc = say_fail(EXIT_IO, "stdout is closed");
+  } while (rc == EXIT_OK && !f->out.event && (f->took || (may_read(f) && lines_left(&f->in))));
   return rc;
 }
 

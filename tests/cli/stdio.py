@@ -224,6 +224,38 @@ def deaf_client():
     f.end()
 
 
+def between():
+    f = Front(["--", *ODD])
+    ident = f.call("flood", {"bytes": 5 << 20})
+    time.sleep(1.5)  # its reply fills stdout now
+    writing = threading.Thread(target=f.raw, args=(b"garbage\n" + b"y" * (33 << 20) + b"\n",))
+    writing.start()
+    time.sleep(1)
+    got = []
+    while len(got) < 3 and (one := f.line(10)) is not None:
+        try:
+            m = json.loads(one)
+            got.append(m["error"]["code"] if "error" in m else m["id"])
+        except ValueError as e:
+            got.append(repr(e))
+    writing.join(10)
+    ok("an error never comes into the middle of a long reply", got == [ident, -32700, -31009], got)
+    f.end()
+
+
+def one_write():
+    f = Front(["--", NOTES])
+    time.sleep(0.5)
+    f.p.send_signal(signal.SIGSTOP)  # so that it is one read too
+    f.raw(b"".join(b'{"jsonrpc":"2.0","id":%d,"method":"ping"}\n' % (2000 + i) for i in range(1400)))
+    f.p.send_signal(signal.SIGCONT)
+    got = 0
+    while got < 1400 and f.message(5) is not None:
+        got += 1
+    ok("more requests in one write than may be pending", got == 1400, got)
+    f.end()
+
+
 def many_pending():
     f = Front(["--", NOTES])
     for i in range(100, 3100):
@@ -415,7 +447,7 @@ def modern():
 
 
 def main():
-    for part in (plain, bad_lines, long_lines, large_replies, slow_reader, deaf_client, many_pending, cancelled_are_not_counted, end_in_a_call,
+    for part in (plain, bad_lines, long_lines, large_replies, slow_reader, deaf_client, between, one_write, many_pending, cancelled_are_not_counted, end_in_a_call,
                  signals, reader_gone, server_dies, server_killed, asked_back, one_line_each, quiet_stdout, nobody_reads_stderr,
                  modern):
         try:
