@@ -48,11 +48,13 @@ typedef struct mcpgw_message {
 
 #define MCPGW_CLOSE_GRACEFUL 1u /* tell the upstream (HTTP: DELETE the session; stdio: close stdin, TERM, KILL) */
 
+/* A slot must not report (mcpgw_link_message, _failed, _closed) before it returns: what comes at once waits
+ * for a timer of no delay, or a post. A report from inside a slot is dropped and logged as an error. */
 typedef struct mcpgw_transport_ops {
   uint32_t struct_size;
   const char *name; /* "http" */
-  /* Mandatory. Makes a conversation for link; *impl OWNED by the link until close. Must not call back
-   * into the link before it returns. What is slow (connect, spawn) may fail later by mcpgw_link_closed. */
+  /* Mandatory. Makes a conversation for link; *impl OWNED by the link until close. What is slow (connect,
+   * spawn) may fail later by mcpgw_link_closed. */
   int (*open)(void *transport, mcpgw_link *link, void **impl);
   /* Mandatory. Queues one message. On failure nothing was sent and no event follows for it. */
   int (*send)(void *impl, const mcpgw_message *msg);

@@ -43,8 +43,17 @@ void mcpgw_link_streaming(mcpgw_link *link, uint64_t call) {
   if (link && link->core) mg_link_on_streaming(link->core, call);
 }
 
+/* The brain is in the middle of something that the report could take away from under it. */
+static int may_report(const mcpgw_link *link) {
+  if (!link || !link->core) return 0;
+  if (!link->inside) return 1;
+  mg_log(&link->gw->log, MG_LOG_ERROR, "transport.reentered", "upstream", link->cfg->name, "text",
+         "the transport reported from inside open, send, cancel or listen; the report was dropped", (char *)0);
+  return 0;
+}
+
 void mcpgw_link_message(mcpgw_link *link, uint64_t call, mcpgw_bytes *bytes, uint32_t http_status) {
-  if (link && link->core) {
+  if (may_report(link)) {
     struct mcpgw_gateway *gw = link->gw;
     mg_link_on_message(link->core, call, bytes, (int)http_status, mg_gw_now(gw));
     mg_gw_settle(gw);
@@ -54,14 +63,14 @@ void mcpgw_link_message(mcpgw_link *link, uint64_t call, mcpgw_bytes *bytes, uin
 }
 
 void mcpgw_link_failed(mcpgw_link *link, uint64_t call, const mcpgw_failure *why) {
-  if (!link || !link->core || !why) return;
+  if (!why || !may_report(link)) return;
   struct mcpgw_gateway *gw = link->gw;
   mg_link_on_failed(link->core, call, why, mg_gw_now(gw));
   mg_gw_settle(gw);
 }
 
 void mcpgw_link_closed(mcpgw_link *link, const mcpgw_failure *why) {
-  if (!link || !link->core || !why) return;
+  if (!why || !may_report(link)) return;
   struct mcpgw_gateway *gw = link->gw;
   mg_link_on_closed(link->core, why, mg_gw_now(gw));
   mg_gw_settle(gw);

@@ -28,6 +28,7 @@ struct mcpgw_link { /* the public link: a core link and its transport */
   const mcpgw_transport_ops *ops;
   void *impl;
   int graceful;
+  int inside; /* slots of the transport on the stack: it may not report from inside one */
   const struct mg_cfg_server *cfg;
   struct mg_err *why;  /* while it is being opened: gets the text of the first error that is logged */
   struct mg_list node; /* in gw->closing */

@@ -22,7 +22,9 @@ static int port_open(void *arg, struct mg_link *core, void **port, int *cancel_c
   l->ops = up->ops;
   l->cfg = cfg;
   l->why = why;
+  l->inside = 1;
   int rc = l->ops->open(up->transport, l, &l->impl);
+  l->inside = 0;
   l->why = NULL;
   if (rc != MCPGW_OK) {
     mg_free(l);
@@ -35,17 +37,24 @@ static int port_open(void *arg, struct mg_link *core, void **port, int *cancel_c
 
 static int port_send(void *port, const mcpgw_message *m) {
   struct mcpgw_link *l = port;
-  return l->ops->send(l->impl, m);
+  l->inside++;
+  int rc = l->ops->send(l->impl, m);
+  l->inside--;
+  return rc;
 }
 
 static void port_cancel(void *port, uint64_t call) {
   struct mcpgw_link *l = port;
+  l->inside++;
   l->ops->cancel(l->impl, call);
+  l->inside--;
 }
 
 static void port_listen(void *port, const char *revision) {
   struct mcpgw_link *l = port;
+  l->inside++;
   if (l->ops->listen) l->ops->listen(l->impl, revision);
+  l->inside--;
 }
 
 void mg_gw_close_links(struct mcpgw_gateway *gw) {
