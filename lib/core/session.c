@@ -112,9 +112,11 @@ void mg_ctx_tick(struct mg_core *c, uint64_t now_ms) {
   struct mg_heap_node *top;
   while ((top = mg_heap_top(&c->expiries)) && top->at_ms <= now_ms) {
     struct mg_ctx *ctx = MG_CONTAINER(top, struct mg_ctx, expiry);
-    if (ctx->calls && mg_map_count(ctx->calls) && now_ms < ctx->created_ms + c->config->contexts.absolute_ms) {
-      ctx->used_ms = now_ms; /* a call in flight is use */
-      mg_heap_set(&c->expiries, &ctx->expiry, expiry_of(ctx));
+    int in_use = ctx->calls && mg_map_count(ctx->calls); /* a call in flight is use */
+    if (in_use && now_ms < ctx->created_ms + c->config->contexts.absolute_ms) ctx->used_ms = now_ms;
+    uint64_t at = expiry_of(ctx); /* it may have been used, or initialized, since the alarm was set */
+    if (at > now_ms && (ctx->created_ms || in_use)) {
+      mg_heap_set(&c->expiries, &ctx->expiry, at);
       continue;
     }
     mg_core_end(c, ctx, ctx->initialized ? "the session expired" : "the session was never initialized");
