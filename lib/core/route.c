@@ -20,12 +20,21 @@ static struct mg_map *task_map(struct mg_call *call) {
 int mg_task_remember(struct mg_call *call, struct mg_slice task_id, size_t upstream) {
   struct mg_map *tasks = task_map(call);
   if (!tasks) return MCPGW_E_NOMEM;
-  if (mg_map_count(tasks) == mg_map_max(tasks)) { /* full: one that comes along makes room */
+  void *owner = (void *)(uintptr_t)(upstream + 1);
+  const char *fault = NULL;
+  int rc = mg_map_put(tasks, task_id, owner);
+  if (rc == MCPGW_E_LIMIT) { /* full: one that comes along makes room */
     struct mg_slice key;
     size_t it = 0;
     if (mg_map_next(tasks, &it, &key)) mg_map_del(tasks, key);
+    rc = mg_map_put(tasks, task_id, owner);
+    fault = "too many tasks are remembered; one of them cannot be asked for any more";
+  } else if (rc == MCPGW_E_EXISTS && mg_map_get(tasks, task_id) != owner) {
+    fault = "its new task has the id of another upstream's, which keeps it; the new one cannot be asked for";
   }
-  return mg_map_put(tasks, task_id, (void *)(uintptr_t)(upstream + 1));
+  if (fault)
+    mg_log(call->core->log, MG_LOG_WARN, "task.lost", "upstream", call->core->ups[upstream].cfg->name, "text", fault, (char *)0);
+  return rc;
 }
 
 int mg_task_owner(struct mg_call *call, struct mg_slice task_id) {

@@ -84,15 +84,20 @@ static struct mg_slice media_type(struct mg_slice value) {
   return mg_slice_trim(head);
 }
 
-/* Does the Accept header allow this type? An absent one allows all. */
-static int accepts(struct mg_slice accept, const char *type, const char *wild) {
-  struct mg_slice one;
-  if (!accept.len) return 1;
-  while (mg_slice_cut(&accept, ',', &one)) {
-    struct mg_slice t = media_type(mg_slice_trim(one));
-    if (mg_slice_ieqz(t, type) || mg_slice_ieqz(t, wild) || mg_slice_eqz(t, "*/*")) return 1;
+/* Do the Accept headers (a list may be spread over several) allow this type? None at all allows any. */
+static int accepts(const struct mg_http_request *r, const char *type, const char *wild) {
+  struct mg_slice accept, one;
+  int any = 0;
+  for (size_t i = 0; i < r->n_headers; i++) {
+    if (!mg_slice_ieqz(r->headers[i].name, "accept")) continue;
+    accept = r->headers[i].value;
+    any |= accept.len > 0;
+    while (mg_slice_cut(&accept, ',', &one)) {
+      struct mg_slice t = media_type(mg_slice_trim(one));
+      if (mg_slice_ieqz(t, type) || mg_slice_ieqz(t, wild) || mg_slice_eqz(t, "*/*")) return 1;
+    }
   }
-  return 0;
+  return !any;
 }
 
 /* ---- modern --------------------------------------------------------------------------------------------------- */
@@ -319,12 +324,11 @@ static void post_batch(struct post *p, struct mg_slice doc) {
 static int body_ok(const struct post *p) {
   struct mg_slice type = mg_exchange_header(p->x, "content-type", NULL);
   struct mg_slice coding = mg_exchange_header(p->x, "content-encoding", NULL);
-  struct mg_slice accept = mg_exchange_header(p->x, "accept", NULL);
   if (!mg_slice_ieqz(media_type(type), "application/json")) {
     plain(p->gw, p->x, 415, "", "send Content-Type: application/json\n");
   } else if (coding.len && !mg_slice_ieqz(coding, "identity")) {
     plain(p->gw, p->x, 415, "Accept-Encoding: identity\r\n", "send the body without Content-Encoding\n");
-  } else if (!accepts(accept, "application/json", "application/*") || !accepts(accept, "text/event-stream", "text/*")) {
+  } else if (!accepts(p->r, "application/json", "application/*") || !accepts(p->r, "text/event-stream", "text/*")) {
     plain(p->gw, p->x, 406, "", "send Accept: application/json, text/event-stream\n");
   } else {
     return 1;
@@ -362,7 +366,7 @@ static void on_get(struct post *p) {
     plain(p->gw, p->x, 405, "Allow: POST\r\n", "this revision has no GET stream; use subscriptions/listen\n");
     return;
   }
-  if (!accepts(mg_exchange_header(p->x, "accept", NULL), "text/event-stream", "text/*")) {
+  if (!accepts(p->r, "text/event-stream", "text/*")) {
     plain(p->gw, p->x, 406, "", "send Accept: text/event-stream\n");
     return;
   }

@@ -223,13 +223,13 @@ static void send_event(struct mg_stream *st, struct mg_seg *segs, size_t n, int 
 
 /* ---- the end -------------------------------------------------------------------------------------------- */
 
-/* Lets go of the connection, whatever was said on it. */
-static void hang_up(struct mg_stream *st) {
+/* Lets go of the connection. status: for a POST that has not been answered at all. */
+static void hang_up(struct mg_stream *st, int status) {
   struct mg_exchange *x = st->x;
   if (!x) return;
   st->x = NULL;
   mg_exchange_set(x, NULL);
-  if (st->mode == PENDING) mg_exchange_reply_text(x, 404, NULL, mg_slice(NULL, 0));
+  if (st->mode == PENDING) mg_exchange_reply_text(x, status, NULL, mg_slice(NULL, 0));
   else mg_exchange_stream_end(x);
 }
 
@@ -238,7 +238,7 @@ static void hang_up(struct mg_stream *st) {
 static void finish(struct mg_stream *st) {
   int keep = st->session && st->replay.n &&
              (!st->x || (is_resumable(st) && st->replay.bytes <= KEEP_BYTES));
-  hang_up(st);
+  hang_up(st, 404);
   if (!keep) {
     stream_free(st);
     return;
@@ -428,7 +428,7 @@ static void replay_after(struct mg_stream *st, uint64_t after) {
 }
 
 int mg_stream_attach(struct mg_stream *st, struct mg_exchange *x, uint64_t after_seq) {
-  hang_up(st); /* the newer connection wins */
+  hang_up(st, 409); /* the newer connection wins */
   int finished = st->mode == FINISHED;
   if (after_seq == UINT64_MAX) after_seq = st->sent_seq;
   if (after_seq > st->seq) after_seq = st->seq;
@@ -448,6 +448,6 @@ int mg_stream_attach(struct mg_stream *st, struct mg_exchange *x, uint64_t after
 
 void mg_stream_close(struct mg_stream *st) {
   mg_core_sink_gone(st->gw->core, &st->out.sink);
-  hang_up(st);
+  hang_up(st, 404);
   stream_free(st);
 }
