@@ -53,8 +53,15 @@ void mg_catalog_stale(struct mg_link *l, int kind) {
   if (l->lists) l->lists[kind].stale = 1;
 }
 
-/* The new contents replace the old ones; waiters and history stay. */
+static int same_items(const struct mg_table *a, const struct mg_table *b) {
+  size_t i = 0;
+  while (i < a->n && i < b->n && mg_slice_eq(a->items[i].raw, b->items[i].raw)) i++;
+  return i == a->n && i == b->n;
+}
+
+/* The new contents replace the old ones; waiters and history stay. Cursors hold as long as nothing changed. */
 static void install(struct mg_table *t, struct mg_table *next, uint64_t now_ms) {
+  int changed = !t->generation || !same_items(t, next);
   mg_table_clear(t);
   t->pages = next->pages;
   t->n_pages = next->n_pages;
@@ -71,7 +78,7 @@ static void install(struct mg_table *t, struct mg_table *next, uint64_t now_ms) 
   t->state = MG_TABLE_READY;
   t->stale = 0;
   t->fetched_ms = t->settled_ms = now_ms;
-  t->generation++;
+  if (changed) t->generation++;
 }
 
 /* ---- fetching ---------------------------------------------------------------------------------------------- */
