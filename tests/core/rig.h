@@ -101,9 +101,9 @@ const char *core_text(const struct core_sink *s, size_t nth); /* "" when there i
 const char *core_final(const struct core_sink *s);            /* the last final message; "" */
 int core_status(const struct core_sink *s);                   /* of it */
 #define core_has(text, part) \
-  ck_assert_msg(strstr((text), (part)) != NULL, "%s\nis not in\n%s", (part), (text))
+  ck_assert_msg(strstr((text), (part)) != NULL, "%s\nis not in\n%.3000s", (part), (text))
 #define core_lacks(text, part) \
-  ck_assert_msg(strstr((text), (part)) == NULL, "%s\nis in\n%s", (part), (text))
+  ck_assert_msg(strstr((text), (part)) == NULL, "%s\nis in\n%.3000s", (part), (text))
 
 #define MCP_NS "io.modelcontextprotocol/"
 #define MODERN_META "\"_meta\":{\"" MCP_NS "protocolVersion\":\"2026-07-28\",\"" MCP_NS "clientCapabilities\":{}}"
