@@ -85,6 +85,8 @@ unsigned loop_interrupts(void); /* how often */
 /* One turn: waits until the gateway, a signal or one of more has something to do, at most so long (-1: for
  * ever), and lets the gateway work. Returns what the library does. */
 int loop_turn(mcpgw_gateway *gw, struct pollfd *more, nfds_t n_more, int timeout_ms);
+/* The same. full: we cannot take events now, so those that wait are no reason to come back at once. */
+int loop_turn_full(mcpgw_gateway *gw, struct pollfd *more, nfds_t n_more, int timeout_ms, int full);
 /* Ends the gateway gracefully, within about so long. A signal meanwhile hurries. */
 void loop_end(mcpgw_gateway *gw, uint64_t grace_ms);
 

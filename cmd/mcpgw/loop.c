@@ -9,6 +9,7 @@
 #include "cli.h"
 
 #define MORE_MAX 4
+#define FULL_MS 20 /* how late the gateway's timers may be while nobody takes its events */
 
 static volatile sig_atomic_t interrupts;
 static int wake[2] = {-1, -1};
@@ -55,11 +56,17 @@ static int shorter(int a, int b) {
 }
 
 int loop_turn(mcpgw_gateway *gw, struct pollfd *more, nfds_t n_more, int timeout_ms) {
+  return loop_turn_full(gw, more, n_more, timeout_ms, 0);
+}
+
+int loop_turn_full(mcpgw_gateway *gw, struct pollfd *more, nfds_t n_more, int timeout_ms, int full) {
   struct pollfd fds[2 + MORE_MAX] = {{wake[0], POLLIN, 0}, {mcpgw_gateway_fd(gw), POLLIN, 0}};
   char drain[64];
   if (n_more > MORE_MAX) return MCPGW_E_INVALID;
   for (nfds_t i = 0; i < n_more; i++) fds[2 + i] = more[i];
-  int n = poll(fds, 2 + n_more, shorter(mcpgw_gateway_timeout_ms(gw), timeout_ms));
+  int wait = mcpgw_gateway_timeout_ms(gw);
+  if (full && wait >= 0 && wait < FULL_MS) wait = FULL_MS;
+  int n = poll(fds, 2 + n_more, shorter(wait, timeout_ms));
   if (n < 0 && errno != EINTR) return MCPGW_E_IO;
   for (nfds_t i = 0; i < n_more; i++) more[i].revents = n > 0 ? fds[2 + i].revents : 0;
   if (n > 0 && fds[0].revents)

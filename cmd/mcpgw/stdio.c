@@ -91,11 +91,15 @@ static void count_out(struct front *f, const char *text, size_t len) {
   if (f->pending && json_is(message, '{') && json_get(message, "method").ptr == NULL) f->pending--;
 }
 
+static int is_full(const struct front *f) {
+  return f->out.event || f->out.len >= EVENT_BYTES;
+}
+
 static int take_events(struct front *f) {
   mcpgw_event *e;
   int rc = EXIT_OK;
   f->took = 0;
-  while (rc == EXIT_OK && !f->out.event && f->out.len < EVENT_BYTES && mcpgw_gateway_next_event(f->gw, &e) == MCPGW_OK) {
+  while (rc == EXIT_OK && !is_full(f) && mcpgw_gateway_next_event(f->gw, &e) == MCPGW_OK) {
     const char *data = mcpgw_event_data(e);
     size_t len = mcpgw_event_len(e);
     f->took = 1;
@@ -120,14 +124,14 @@ static int work(struct front *f) {
     rc = take_lines(f);
     if (rc == EXIT_OK) rc = take_events(f);
     if (rc == EXIT_OK && out_flush(&f->out) != 0) rc = say_fail(EXIT_IO, "stdout is closed");
-  } while (rc == EXIT_OK && !f->out.event && (f->took || (may_read(f) && lines_left(&f->in))));
+  } while (rc == EXIT_OK && !is_full(f) && (f->took || (may_read(f) && lines_left(&f->in))));
   return rc;
 }
 
 static int turn(struct front *f, int timeout_ms) {
   struct pollfd p[2] = {{f->out.fd, out_is_busy(&f->out) ? POLLOUT : 0, 0}, {f->in.fd, POLLIN, 0}};
   nfds_t n = may_read(f) && !f->in.eof ? 2 : 1;
-  int rc = loop_turn(f->gw, p, n, timeout_ms);
+  int rc = loop_turn_full(f->gw, p, n, timeout_ms, is_full(f));
   if (rc != MCPGW_OK && rc != MCPGW_E_AGAIN)
     return say_fail(EXIT_IO, "the gateway failed: %s", mcpgw_strerror(rc));
   if (p[0].revents & (POLLERR | POLLNVAL)) return say_fail(EXIT_IO, "stdout is closed");

@@ -99,6 +99,11 @@ class Front:
         with open("/proc/%d/status" % self.p.pid) as f:
             return next(int(l.split()[1]) for l in f if l.startswith("VmRSS"))
 
+    def cpu(self):
+        with open("/proc/%d/stat" % self.p.pid) as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 def text_of(reply):
     return reply["result"]["content"][0]["text"]
@@ -192,15 +197,19 @@ def large_replies():
 
 def slow_reader():
     f = Front(["--", *ODD])
-    writing = threading.Thread(target=lambda: [f.call("flood", {"bytes": 200000}) for _ in range(400)])
+    writing = threading.Thread(target=lambda: [f.call("flood", {"bytes": 200000 + i % 2 * 200000}) for i in range(300)])
     writing.start()
-    time.sleep(3)
+    time.sleep(2)
+    before = f.cpu()
+    time.sleep(2)
+    spent = f.cpu() - before
+    ok("a slow reader: no work is done meanwhile", spent < 0.3, "%.2f s of CPU in 2 s" % spent)
     memory = f.rss_kib()
     got = 0
-    while got < 400 and (m := f.message(15)) is not None:
+    while got < 300 and (m := f.message(15)) is not None:
         got += "id" in m
     writing.join(10)
-    ok("a slow reader: every reply comes (80 MB)", got == 400, got)
+    ok("a slow reader: every reply comes (90 MB)", got == 300, got)
     ok("a slow reader: memory stays small", ASAN or memory < 120000, memory)
     f.end()
 
