@@ -90,6 +90,12 @@ struct mg_waiter { /* a call that waits for a link or a list */
   struct mg_call *call; /* NULL: free */
 };
 
+struct mg_text { /* a short string kept with its owner: inline while it fits; not to be copied */
+  char *ptr;
+  size_t len;
+  char small[32];
+};
+
 struct mg_ctx {
   struct mg_core *core;
   char id[MG_ID_LEN + 1];
@@ -104,16 +110,12 @@ struct mg_ctx {
   struct mg_map *calls;   /* raw id -> call */
   struct mg_map *reverse; /* number -> mg_reverse */
   struct mg_map *tasks;   /* task id -> upstream + 1 */
+  struct mg_text level;   /* of the last logging/setLevel, raw */
+  struct mg_map *subscriptions; /* raw uri -> upstream + 1 */
   uint64_t next_reverse, created_ms, used_ms;
   struct mg_heap_node expiry;
   struct mg_sink *channel;
   void *user;
-};
-
-struct mg_text { /* a short string kept with its owner: inline while it fits; not to be copied */
-  char *ptr;
-  size_t len;
-  char small[32];
 };
 
 struct mg_call { /* one request from downstream */
@@ -302,6 +304,11 @@ void mg_merge_none(struct mg_call *call); /* modern, and no upstream is there: t
 /* The last member of a put-together result, its brace included: _meta, which names the upstreams that are
  * missing, or whose list of this kind is (-1: no list). */
 void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b);
+
+/* ---- restore.c ------------------------------------------------------------------------------------------------ */
+/* A request on its way to an upstream: is it one whose effect a new link must be given again? */
+void mg_restore_note(struct mg_ctx *ctx, const struct mg_msg *m, size_t upstream);
+void mg_restore_link(struct mg_link *l, uint64_t now_ms); /* a link that replaces another is ready */
 
 /* ---- reverse.c ------------------------------------------------------------------------------------------------ */
 void mg_reverse_request(struct mg_link *l, uint64_t call, mg_blob *bytes, const struct mg_msg *m);

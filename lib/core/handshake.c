@@ -26,6 +26,24 @@ static uint32_t capabilities_of(const struct mg_msg *m) {
   return caps;
 }
 
+/* Alone an upstream has spoken for itself: it may not have promised the notification. */
+static void tell_changed(struct mg_link *l, const struct mg_msg *m) {
+  static const struct {
+    const char *key;
+    uint32_t cap;
+    int kind;
+  } lists[] = {{"tools", MG_CAP_TOOLS, MG_LIST_TOOLS},
+               {"prompts", MG_CAP_PROMPTS, MG_LIST_PROMPTS},
+               {"resources", MG_CAP_RESOURCES, MG_LIST_RESOURCES}};
+  struct mg_span cap, flag;
+  for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+    if (!(l->caps & lists[i].cap)) continue;
+    int promised = l->ctx->view.n > 1 || (mg_json_get(m->doc, m->s[MG_S_R_CAPABILITIES], lists[i].key, &cap) &&
+                                          mg_json_get(m->doc, cap, "listChanged", &flag) && flag.type == MG_JSON_TRUE);
+    if (promised) mg_ctx_emit_changed(l->ctx, lists[i].kind);
+  }
+}
+
 static void ready(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
   l->hello = mg_blob_ref(bytes);
   l->caps = capabilities_of(m);
@@ -36,10 +54,9 @@ static void ready(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uin
   mg_log(l->core->log, MG_LOG_INFO, "link.ready", "upstream", l->up->cfg->name, "revision",
          mg_revision_name(l->revision), "context", mg_ctx_tag(l->ctx), (char *)0);
   if (l->ctx && l->ctx->initialized) mg_link_initialized(l);
-  if (l->ctx && l->ctx->answered && l->ctx->view.n > 1) { /* it joins a view that was shown without it */
-    mg_ctx_emit_changed(l->ctx, MG_LIST_TOOLS);
-    mg_ctx_emit_changed(l->ctx, MG_LIST_PROMPTS);
-    mg_ctx_emit_changed(l->ctx, MG_LIST_RESOURCES);
+  if (l->ctx && l->ctx->answered) { /* it joins late, or replaces another */
+    mg_restore_link(l, now_ms);
+    tell_changed(l, m);
   }
   mg_wake(&l->waiters, now_ms);
 }

@@ -139,6 +139,7 @@ static int tell_level(struct mg_call *call, struct mg_link *l, const struct mg_m
 
 static void set_level(struct mg_call *call, const struct mg_msg *m, uint64_t now_ms) {
   size_t sent = 0;
+  if (call->ctx) mg_restore_note(call->ctx, m, call->view.first);
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
     if (l && l->caps & MG_CAP_LOGGING && tell_level(call, l, m, now_ms) == MCPGW_OK) sent++;

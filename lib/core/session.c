@@ -29,6 +29,8 @@ static void ctx_free(struct mg_ctx *ctx) {
   mg_map_free(ctx->calls);
   mg_map_free(ctx->reverse);
   mg_map_free(ctx->tasks);
+  mg_map_free(ctx->subscriptions);
+  mg_text_done(&ctx->level);
   mg_blob_unref(ctx->hello);
   mg_blob_unref(ctx->refusal);
   mg_free(ctx->principal);

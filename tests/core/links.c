@@ -259,6 +259,43 @@ START_TEST(a_failed_call_leaves_no_state) {
 }
 END_TEST
 
+/* DESIGN §5, "Re-binding is explicit". */
+START_TEST(a_new_link_is_asked_again_for_what_the_old_one_kept) {
+  struct core_rig r;
+  core_up(&r, ONE, NULL);
+  r.servers[0].caps = "{\"tools\":{\"listChanged\":true},\"resources\":{\"subscribe\":true},\"logging\":{}}";
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  struct core_sink *s = core_sink(&r), *channel = core_sink(&r);
+  mg_ctx_set_channel(ctx, &channel->sink);
+  static const char *const asked[] = {
+      "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"logging/setLevel\",\"params\":{\"level\":\"info\"}}",
+      "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"a:1\"}}",
+      "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"a:2\"}}",
+      "{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"resources/unsubscribe\",\"params\":{\"uri\":\"a:1\"}}"};
+  for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+    core_legacy(ctx, s, "%s", asked[i]);
+    core_result(core_port(&r, 0), core_last(core_port(&r, 0))->call, "{}");
+  }
+  core_close(core_port(&r, 0), MCPGW_DELIVERED_NO);
+  core_tick(&r, 0);
+  core_legacy(ctx, s, CALL("5"));
+  core_has(core_final(s), "STATE_LOST");
+  core_lacks(core_text(channel, 0), "list_changed");
+  core_legacy(ctx, s, CALL("6"));
+  core_settle(&r);
+  struct core_port *p = core_port(&r, 0);
+  ck_assert_ptr_nonnull(core_sent(p, "\"method\":\"logging/setLevel\",\"params\":{\"level\":\"info\"}", 0));
+  ck_assert_ptr_nonnull(core_sent(p, "\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"a:2\"}", 0));
+  ck_assert_ptr_null(core_sent(p, "a:1", 0));
+  core_has(core_text(channel, 0), "notifications/tools/list_changed");
+  core_lacks(core_text(channel, 1), "list_changed"); /* resources: it has not promised that */
+  core_result(p, core_last(p)->call, "{}");
+  core_has(core_final(s), "\"id\":6,\"result\"");
+  mg_ctx_set_channel(ctx, NULL);
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(lost_state_behind_a_merged_view) {
   struct core_rig r;
   core_up(&r, TWO, NULL);
@@ -417,6 +454,7 @@ Suite *core_links_suite(void) {
   tcase_add_test(t, a_fresh_link_replaces_one_without_state);
   tcase_add_loop_test(t, lost_state_is_told_exactly_once, 0, 3);
   tcase_add_test(t, lost_state_is_a_matter_of_one_context);
+  tcase_add_test(t, a_new_link_is_asked_again_for_what_the_old_one_kept);
   tcase_add_test(t, a_stateless_server_loses_no_state);
   tcase_add_test(t, a_failed_call_leaves_no_state);
   tcase_add_test(t, lost_state_behind_a_merged_view);
