@@ -11,12 +11,18 @@ static const struct option {
   unsigned bit;
   int has_value;
 } OPTIONS[] = {
-    {"--listen", OPT_LISTEN, 1},         {"--ephemeral", OPT_EPHEMERAL, 0},
-    {"--json", OPT_JSON, 0},             {"--insecure-plain-http", OPT_INSECURE, 0},
-    {"--hints", OPT_HINTS, 0},           {"--log-level", OPT_LOG_LEVEL, 1},
-    {"--offline", OPT_OFFLINE, 0},       {"--log-format", OPT_LOG_FORMAT, 1},
-    {"--server", OPT_SERVER, 1},         {"--timeout", OPT_TIMEOUT, 1},
-    {"--progress", OPT_PROGRESS, 0},     {"--help", OPT_HELP, 0},
+    {"--listen", OPT_LISTEN, 1},
+    {"--ephemeral", OPT_EPHEMERAL, 0},
+    {"--json", OPT_JSON, 0},
+    {"--insecure-plain-http", OPT_INSECURE, 0},
+    {"--hints", OPT_HINTS, 0},
+    {"--log-level", OPT_LOG_LEVEL, 1},
+    {"--offline", OPT_OFFLINE, 0},
+    {"--log-format", OPT_LOG_FORMAT, 1},
+    {"--server", OPT_SERVER, 1},
+    {"--timeout", OPT_TIMEOUT, 1},
+    {"--progress", OPT_PROGRESS, 0},
+    {"--help", OPT_HELP, 0},
     {"-h", OPT_HELP, 0},
 };
 #define OPTION_COUNT (sizeof OPTIONS / sizeof *OPTIONS)
@@ -53,7 +59,8 @@ static int read_timeout(const char *value, uint64_t *ms) {
   errno = 0;
   unsigned long long n = strtoull(value, &end, 10);
   if (errno || end == value || *end || *value < '0' || *value > '9' || n == 0 || n > 86400000)
-    return say_fail(EXIT_USAGE, "--timeout is a number of milliseconds from 1 to 86400000, not \"%s\"", value);
+    return say_fail(EXIT_USAGE, "--timeout is a number of milliseconds from 1 to 86400000, not \"%s\"",
+                    value);
   *ms = n;
   return EXIT_OK;
 }
@@ -61,12 +68,20 @@ static int read_timeout(const char *value, uint64_t *ms) {
 static int apply(struct args *a, const struct option *o, const char *value) {
   a->given |= o->bit;
   switch (o->bit) {
-  case OPT_LISTEN: a->listen = value; return EXIT_OK;
-  case OPT_SERVER: a->server = value; return EXIT_OK;
-  case OPT_LOG_LEVEL: return read_level(value, &a->log_level);
-  case OPT_LOG_FORMAT: return read_format(value, &a->log_json);
-  case OPT_TIMEOUT: return read_timeout(value, &a->timeout_ms);
-  default: return EXIT_OK;
+  case OPT_LISTEN:
+    a->listen = value;
+    return EXIT_OK;
+  case OPT_SERVER:
+    a->server = value;
+    return EXIT_OK;
+  case OPT_LOG_LEVEL:
+    return read_level(value, &a->log_level);
+  case OPT_LOG_FORMAT:
+    return read_format(value, &a->log_json);
+  case OPT_TIMEOUT:
+    return read_timeout(value, &a->timeout_ms);
+  default:
+    return EXIT_OK;
   }
 }
 

@@ -21,7 +21,7 @@ struct call {
   int done, rc;
 };
 
-/* ---- arguments ------------------------------------------------------------------------------------------------ */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 static int read_stdin(struct call *c) {
   char *text = NULL;
@@ -53,12 +53,14 @@ static int read_arguments(struct call *c, const char *operand) {
   }
   if (rc != EXIT_OK) return rc;
   if (!json_read(c->arguments, c->arguments_len, &v, &at))
-    return say_fail(EXIT_USAGE, "the arguments are no JSON: fault at byte %zu; quote them for the shell: '{\"name\": 1}'",
+    return say_fail(EXIT_USAGE,
+                    "the arguments are no JSON: fault at byte %zu; quote them for the shell: '{\"name\": 1}'",
                     at + 1);
-  return json_is(v, '{') ? EXIT_OK : say_fail(EXIT_USAGE, "the arguments must be a JSON object: '{\"name\": 1}'");
+  return json_is(v, '{') ? EXIT_OK
+                         : say_fail(EXIT_USAGE, "the arguments must be a JSON object: '{\"name\": 1}'");
 }
 
-/* ---- what comes back --------------------------------------------------------------------------------------------- */
+/* ---- what comes back ------------------------------------------------------------------------- */
 
 static void wipe_progress(struct call *c) {
   if (c->shown) fputs("\r\033[K", stderr);
@@ -115,7 +117,8 @@ static int on_reply(struct call *c, const mcpgw_event *e) {
     show_content(result);
   }
   if (wants_input(result))
-    return say_fail(EXIT_RPC, "%s: the tool asks for input, which a command line cannot give; call it from an agent",
+    return say_fail(EXIT_RPC,
+                    "%s: the tool asks for input, which a command line cannot give; call it from an agent",
                     c->tool);
   return json_true(json_get(result, "isError")) ? EXIT_TOOL : EXIT_OK;
 }
@@ -135,7 +138,9 @@ static void on_event(struct call *c, const mcpgw_event *e) {
   }
 }
 
-/* ---- waiting --------------------------------------------------------------------------------------------------------- */
+/* ---- waiting
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void give_up(struct call *c, int code, const char *why) {
   wipe_progress(c);
@@ -166,9 +171,10 @@ static int drive(struct call *c, uint64_t timeout_ms) {
   return c->rc;
 }
 
-/* ---- SERVER__TOOL ----------------------------------------------------------------------------------------------------- */
+/* ---- SERVER__TOOL ---------------------------------------------------------------------------- */
 
-/* Is name the slug, a separator of "_", "-" and ".", and own? A separator with letters is left to the gateway. */
+/* Is name the slug, a separator of "_", "-" and ".", and own? A separator with letters is left to the
+ * gateway. */
 static int is_made_of(const char *name, const char *slug, const char *own, size_t own_len) {
   size_t len = strlen(name), prefix = strlen(slug);
   if (own_len == 0 || prefix + own_len >= len || strcmp(name + len - own_len, own) != 0) return 0;
@@ -212,8 +218,7 @@ static int resolve(struct call *c, uint64_t timeout_ms) {
   const char *slug = mcpgw_config_servers(c->t.config) > 1 ? longest_slug(&c->t, c->tool) : NULL;
   if (slug == NULL) return EXIT_OK;
   int rc = probes_run(&ps, &c->t, slug, 1u << PROBE_TOOLS, timeout_ms ? timeout_ms : LIST_MS, 0);
-  if (rc == EXIT_OK && ps.items[0].error)
-    rc = say_fail(EXIT_UPSTREAM, "%s: %s", slug, ps.items[0].error);
+  if (rc == EXIT_OK && ps.items[0].error) rc = say_fail(EXIT_UPSTREAM, "%s: %s", slug, ps.items[0].error);
   if (rc == EXIT_OK && (c->own_name = match(&ps.items[0], c->tool)) != NULL) {
     c->tool = c->own_name;
     c->client = ps.items[0].client;
@@ -223,7 +228,7 @@ static int resolve(struct call *c, uint64_t timeout_ms) {
   return rc;
 }
 
-/* ---- the call ----------------------------------------------------------------------------------------------------- */
+/* ---- the call -------------------------------------------------------------------------------- */
 
 static int request(struct call *c) {
   static const char method[] = "tools/call";
@@ -242,7 +247,8 @@ static int request(struct call *c) {
   free(params);
   if (rc == MCPGW_OK) return EXIT_OK;
   int theirs = rc == MCPGW_E_PARSE || rc == MCPGW_E_INVALID || rc == MCPGW_E_LIMIT;
-  return say_fail(theirs ? EXIT_USAGE : EXIT_IO, "%s: the arguments are refused: %s", c->tool, mcpgw_strerror(rc));
+  return say_fail(theirs ? EXIT_USAGE : EXIT_IO, "%s: the arguments are refused: %s", c->tool,
+                  mcpgw_strerror(rc));
 }
 
 static int perform(struct call *c, const struct args *a, const char *slug) {
@@ -269,7 +275,8 @@ int cmd_call(const struct args *a) {
   int rc = target_load(&c.t, a, &next);
   if (rc == EXIT_OK && a->n_operands <= next) rc = say_fail(EXIT_USAGE, "which tool? mcpgw tools lists them");
   if (rc == EXIT_OK && a->n_operands > next + 2)
-    rc = say_fail(EXIT_USAGE, "one operand too many: \"%s\"; arguments are one JSON object", a->operands[next + 2]);
+    rc = say_fail(EXIT_USAGE, "one operand too many: \"%s\"; arguments are one JSON object",
+                  a->operands[next + 2]);
   if (rc == EXIT_OK && a->server && (slug = target_server(&c.t, a->server)) == NULL) rc = EXIT_USAGE;
   if (rc == EXIT_OK) rc = read_arguments(&c, a->n_operands > next + 1 ? a->operands[next + 1] : NULL);
   if (rc == EXIT_OK) {

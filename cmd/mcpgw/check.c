@@ -10,8 +10,9 @@
 #define SERVER_INFO "io.modelcontextprotocol/serverInfo"
 
 /* DESIGN section 5, in these words. */
-static const char boundary[] = "Without a handle the boundary is the principal (no SDK echoes ours today): its "
-                               "default context holds quotas and, for `session` upstreams, one link.";
+static const char boundary[] =
+    "Without a handle the boundary is the principal (no SDK echoes ours today): its "
+    "default context holds quotas and, for `session` upstreams, one link.";
 
 struct hello { /* what a server said of itself */
   const char *era;
@@ -32,7 +33,8 @@ static struct hello read_hello(const struct probe *p) {
   return h;
 }
 
-/* ---- for people ------------------------------------------------------------------------------------------- */
+/* ---- for people -------------------------------------------------------------------------------------------
+ */
 
 static void put_text(struct json string) {
   size_t len;
@@ -89,7 +91,7 @@ static void print_report(const struct target *t, const struct probes *ps) {
   printf("%s\n", boundary);
 }
 
-/* ---- for programs ------------------------------------------------------------------------------------------- */
+/* ---- for programs ---------------------------------------------------------------------------- */
 
 static void quote(const char *text) {
   json_quote(stdout, text, strlen(text));
@@ -148,7 +150,7 @@ static void json_refusal(const struct target *t) {
   puts("}");
 }
 
-/* ---- the command ---------------------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static int check_servers(struct target *t, const struct args *a) {
   struct probes ps;
@@ -169,7 +171,8 @@ int cmd_check(const struct args *a) {
   size_t next;
   int rc = target_load(&t, a, &next);
   if (rc == EXIT_OK && a->n_operands > next)
-    rc = say_fail(EXIT_USAGE, "one operand too many: \"%s\"; a command is written behind --", a->operands[next]);
+    rc = say_fail(EXIT_USAGE, "one operand too many: \"%s\"; a command is written behind --",
+                  a->operands[next]);
   if (rc == EXIT_OK) rc = target_start(&t, a, 1);
   if (rc != EXIT_OK) {
     if (a->given & OPT_JSON && rc == EXIT_CONFIG) json_refusal(&t);

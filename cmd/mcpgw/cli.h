@@ -11,7 +11,7 @@
 
 enum {
   EXIT_OK = 0,
-  EXIT_TOOL = 1,     /* the tool said isError */
+  EXIT_TOOL = 1, /* the tool said isError */
   EXIT_USAGE = 2,
   EXIT_CONFIG = 3,
   EXIT_UPSTREAM = 4, /* unavailable, or too slow */
@@ -20,20 +20,20 @@ enum {
   EXIT_INTERRUPTED = 130
 };
 
-/* ---- args: the command line ------------------------------------------------------------------------ */
+/* ---- args: the command line ------------------------------------------------------------------ */
 enum { /* options, as bits: which a command takes, and which were given */
-  OPT_LISTEN = 1 << 0,
-  OPT_EPHEMERAL = 1 << 1,
-  OPT_INSECURE = 1 << 2,
-  OPT_LOG_LEVEL = 1 << 3,
-  OPT_LOG_FORMAT = 1 << 4,
-  OPT_HINTS = 1 << 5,
-  OPT_JSON = 1 << 6,
-  OPT_OFFLINE = 1 << 7,
-  OPT_SERVER = 1 << 8,
-  OPT_TIMEOUT = 1 << 9,
-  OPT_PROGRESS = 1 << 10,
-  OPT_HELP = 1 << 11
+       OPT_LISTEN = 1 << 0,
+       OPT_EPHEMERAL = 1 << 1,
+       OPT_INSECURE = 1 << 2,
+       OPT_LOG_LEVEL = 1 << 3,
+       OPT_LOG_FORMAT = 1 << 4,
+       OPT_HINTS = 1 << 5,
+       OPT_JSON = 1 << 6,
+       OPT_OFFLINE = 1 << 7,
+       OPT_SERVER = 1 << 8,
+       OPT_TIMEOUT = 1 << 9,
+       OPT_PROGRESS = 1 << 10,
+       OPT_HELP = 1 << 11
 };
 
 #define OPERANDS_MAX 3
@@ -50,7 +50,7 @@ struct args { /* everything BORROWED from argv */
 /* takes: OPT_* allowed. argv starts behind the command's name. */
 int args_read(struct args *a, unsigned takes, const char *const *argv);
 
-/* ---- say: one line on stderr -------------------------------------------------------------------------- */
+/* ---- say: one line on stderr ----------------------------------------------------------------- */
 /* "mcpgw: …", control bytes replaced. Returns code. */
 int say_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -61,7 +61,8 @@ void put_clean(FILE *f, const char *text, size_t len, int lines);
 int finish_stdout(int code); /* flushes; EXIT_IO when stdout took not all of it */
 uint64_t clock_ms(void);     /* monotonic */
 
-/* ---- json: looking into valid JSON ------------------------------------------------------------------------ */
+/* ---- json: looking into valid JSON ------------------------------------------------------------------------
+ */
 struct json { /* one value as written, BORROWED; ptr NULL: there is none */
   const char *ptr;
   size_t len;
@@ -74,13 +75,14 @@ struct json json_get(struct json object, const char *key);
 /* Walks members or elements; *pos starts at 0. key may be NULL. Returns 0 at the end. */
 int json_next(struct json container, size_t *pos, struct json *key, struct json *value);
 size_t json_count(struct json container);
-char *json_text(struct json string, size_t *len); /* unescaped, NUL follows; free it. NULL: no string, or no memory */
+char *json_text(struct json string,
+                size_t *len); /* unescaped, NUL follows; free it. NULL: no string, or no memory */
 long long json_int(struct json number, long long otherwise);
 void json_quote(FILE *f, const char *text, size_t len);
 void json_write(FILE *f, struct json v); /* its bytes; null when there is none */
 
-/* ---- loop: signals and turns -------------------------------------------------------------------------------- */
-int loop_signals(void);       /* INT, TERM and HUP are counted from here on, PIPE is harmless */
+/* ---- loop: signals and turns ----------------------------------------------------------------- */
+int loop_signals(void);         /* INT, TERM and HUP are counted from here on, PIPE is harmless */
 unsigned loop_interrupts(void); /* how often */
 /* One turn: waits until the gateway, a signal or one of more has something to do, at most so long (-1: for
  * ever), and lets the gateway work. Returns what the library does. */
@@ -90,7 +92,7 @@ int loop_turn_full(mcpgw_gateway *gw, struct pollfd *more, nfds_t n_more, int ti
 /* Ends the gateway gracefully, within about so long. A signal meanwhile hurries. */
 void loop_end(mcpgw_gateway *gw, uint64_t grace_ms);
 
-/* ---- target: CONFIG, URL or -- COMMAND ---------------------------------------------------------------------- */
+/* ---- target: CONFIG, URL or -- COMMAND ------------------------------------------------------- */
 struct target {
   mcpgw_config *config;
   mcpgw_gateway *gateway;
@@ -105,13 +107,13 @@ void target_done(struct target *t);
 /* The slug of the server that --server names, or NULL with an error said. */
 const char *target_server(const struct target *t, const char *name);
 
-/* ---- log: the library's lines to stderr ----------------------------------------------------------------------- */
+/* ---- log: the library's lines to stderr ------------------------------------------------------ */
 struct log_style {
   int json;
 };
 void log_line(void *style, int level, const char *line, size_t len);
 
-/* ---- probe: asking several servers at once --------------------------------------------------------------------- */
+/* ---- probe: asking several servers at once --------------------------------------------------- */
 enum { PROBE_TOOLS, PROBE_PROMPTS, PROBE_RESOURCES, PROBE_KINDS };
 extern const char *const probe_kind_names[PROBE_KINDS]; /* "tools", … */
 
@@ -139,14 +141,14 @@ int probes_run(struct probes *ps, struct target *t, const char *slug, unsigned w
 void probes_done(struct probes *ps);
 size_t probes_failed(const struct probes *ps);
 
-/* ---- show: results and errors for people ------------------------------------------------------------------------- */
+/* ---- show: results and errors for people ----------------------------------------------------- */
 void show_content(struct json result);
 int show_rpc_error(const char *what, struct json error); /* says it; returns the exit code it deserves */
 char *rpc_error_text(struct json error);                 /* one line; free it; NULL: no memory */
 /* Answers a message of a server if it is a request: pings, and everything else with a polite no. */
 void answer_server(mcpgw_client *client, const mcpgw_event *e);
 
-/* ---- commands -------------------------------------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------------- */
 int cmd_serve(const struct args *a);
 int cmd_stdio(const struct args *a);
 int cmd_check(const struct args *a);

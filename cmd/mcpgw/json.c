@@ -116,13 +116,22 @@ static int skip_value(struct cursor *c) {
   if (c->p == c->end || c->depth == DEPTH_MAX) return 0;
   c->depth++;
   switch (*c->p) {
-  case '{': ok = skip_container(c, '}'); break;
-  case '[': ok = skip_container(c, ']'); break;
-  case '"': ok = skip_string(c); break;
+  case '{':
+    ok = skip_container(c, '}');
+    break;
+  case '[':
+    ok = skip_container(c, ']');
+    break;
+  case '"':
+    ok = skip_string(c);
+    break;
   case 't':
   case 'f':
-  case 'n': ok = skip_word(c); break;
-  default: ok = skip_number(c);
+  case 'n':
+    ok = skip_word(c);
+    break;
+  default:
+    ok = skip_number(c);
   }
   c->depth--;
   return ok;
@@ -225,8 +234,8 @@ static unsigned read_u(const char **p, const char *end) {
   unsigned u = 0, low = 0;
   if (!hex4(*p, end, &u)) return 0xFFFD;
   *p += 4;
-  if (u >= 0xD800 && u < 0xDC00 && end - *p >= 6 && (*p)[0] == '\\' && (*p)[1] == 'u' && hex4(*p + 2, end, &low) &&
-      low >= 0xDC00 && low < 0xE000) {
+  if (u >= 0xD800 && u < 0xDC00 && end - *p >= 6 && (*p)[0] == '\\' && (*p)[1] == 'u' &&
+      hex4(*p + 2, end, &low) && low >= 0xDC00 && low < 0xE000) {
     *p += 6;
     return 0x10000 + ((u - 0xD800) << 10) + (low - 0xDC00);
   }

@@ -70,7 +70,8 @@ int loop_turn_full(mcpgw_gateway *gw, struct pollfd *more, nfds_t n_more, int ti
   if (n < 0 && errno != EINTR) return MCPGW_E_IO;
   for (nfds_t i = 0; i < n_more; i++) more[i].revents = n > 0 ? fds[2 + i].revents : 0;
   if (n > 0 && fds[0].revents)
-    while (read(wake[0], drain, sizeof drain) > 0) {}
+    while (read(wake[0], drain, sizeof drain) > 0) {
+    }
   return mcpgw_gateway_dispatch(gw);
 }
 

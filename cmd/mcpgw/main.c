@@ -51,8 +51,9 @@ static const struct command {
 };
 #define COMMAND_COUNT (sizeof COMMANDS / sizeof *COMMANDS)
 
-static const char exits[] = "Exit codes: 0 ok, 1 the tool reports an error, 2 usage, 3 configuration, 4 a server is\n"
-                            "unavailable or too slow, 5 a JSON-RPC error, 6 input or output, 130 interrupted.\n";
+static const char exits[] =
+    "Exit codes: 0 ok, 1 the tool reports an error, 2 usage, 3 configuration, 4 a server is\n"
+    "unavailable or too slow, 5 a JSON-RPC error, 6 input or output, 130 interrupted.\n";
 
 static const struct command *find(const char *name) {
   for (size_t i = 0; name && i < COMMAND_COUNT; i++)
@@ -124,7 +125,8 @@ int main(int argc, char **argv) {
     help_on_all(stderr);
     return EXIT_USAGE;
   }
-  if (strcmp(words[1], "--help") == 0 || strcmp(words[1], "-h") == 0) return finish_stdout(help_on_all(stdout));
+  if (strcmp(words[1], "--help") == 0 || strcmp(words[1], "-h") == 0)
+    return finish_stdout(help_on_all(stdout));
   const struct command *c = find(strcmp(words[1], "--version") == 0 ? "version" : words[1]);
   if (c == NULL) return say_fail(EXIT_USAGE, "no command \"%s\"; mcpgw help lists them", words[1]);
   return run(c, words[0], words + 2);

@@ -108,11 +108,20 @@ static void on_event(struct run *r, mcpgw_event *e) {
     if (r->ps->items[i].client == mcpgw_event_client(e)) p = &r->ps->items[i];
   if (p == NULL || p->done) return;
   switch (mcpgw_event_kind(e)) {
-  case MCPGW_EVENT_READY: on_ready(r, p, e); break;
-  case MCPGW_EVENT_REPLY: on_reply(r, p, e); break;
-  case MCPGW_EVENT_MESSAGE: answer_server(p->client, e); break;
-  case MCPGW_EVENT_CLOSED: end_probe(r, p, mcpgw_event_len(e) ? mcpgw_event_data(e) : "closed"); break;
-  default: break;
+  case MCPGW_EVENT_READY:
+    on_ready(r, p, e);
+    break;
+  case MCPGW_EVENT_REPLY:
+    on_reply(r, p, e);
+    break;
+  case MCPGW_EVENT_MESSAGE:
+    answer_server(p->client, e);
+    break;
+  case MCPGW_EVENT_CLOSED:
+    end_probe(r, p, mcpgw_event_len(e) ? mcpgw_event_data(e) : "closed");
+    break;
+  default:
+    break;
   }
 }
 

@@ -10,8 +10,11 @@ static void hints(const struct args *a, const char *url) {
   if (strncmp(url, "http", 4) != 0) return;
   fprintf(stderr,
           "\nTry it from another terminal:\n"
-          "  curl -sS %s -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \\\n"
-          "    -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\","
+          "  curl -sS %s -H 'Content-Type: application/json' -H 'Accept: application/json, "
+          "text/event-stream' \\\n"
+          "    -d "
+          "'{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-"
+          "11-25\","
           "\"capabilities\":{},\"clientInfo\":{\"name\":\"curl\",\"version\":\"1\"}}}'\n"
           "  %s tools %s\n"
           "  %s call %s TOOL '{\"argument\": \"value\"}'\n"
@@ -34,7 +37,8 @@ static int run(mcpgw_gateway *gw) {
   int rc = MCPGW_OK;
   while (loop_interrupts() == 0 && !mcpgw_gateway_stopped(gw) && (rc == MCPGW_OK || rc == MCPGW_E_AGAIN))
     rc = loop_turn(gw, NULL, 0, -1);
-  if (rc != MCPGW_OK && rc != MCPGW_E_AGAIN) return say_fail(EXIT_IO, "the gateway failed: %s", mcpgw_strerror(rc));
+  if (rc != MCPGW_OK && rc != MCPGW_E_AGAIN)
+    return say_fail(EXIT_IO, "the gateway failed: %s", mcpgw_strerror(rc));
   loop_end(gw, GRACE_MS);
   return EXIT_OK;
 }
@@ -44,13 +48,15 @@ int cmd_serve(const struct args *a) {
   size_t next;
   int rc = target_load(&t, a, &next);
   if (rc == EXIT_OK && a->n_operands > next)
-    rc = say_fail(EXIT_USAGE, "one operand too many: \"%s\"; a command is written behind --", a->operands[next]);
+    rc = say_fail(EXIT_USAGE, "one operand too many: \"%s\"; a command is written behind --",
+                  a->operands[next]);
   if (rc == EXIT_OK) rc = target_start(&t, a, 0);
   if (rc == EXIT_OK) {
     int lib = mcpgw_gateway_listen(t.gateway);
     if (lib != MCPGW_OK) {
       const char *why = mcpgw_gateway_error(t.gateway);
-      rc = say_fail(lib == MCPGW_E_CONFIG ? EXIT_CONFIG : EXIT_IO, "%s", why && *why ? why : mcpgw_strerror(lib));
+      rc = say_fail(lib == MCPGW_E_CONFIG ? EXIT_CONFIG : EXIT_IO, "%s",
+                    why && *why ? why : mcpgw_strerror(lib));
     }
   }
   if (rc == EXIT_OK) rc = announce(&t, a);

@@ -8,7 +8,8 @@
 #define UNAVAILABLE (-31002)
 #define TOO_SLOW (-31003)
 
-/* ---- content ---------------------------------------------------------------------------------------------- */
+/* ---- content ----------------------------------------------------------------------------------------------
+ */
 
 /* Prints the string at key, if there is one, behind a blank. */
 static void put_member(struct json object, const char *key) {
@@ -60,7 +61,8 @@ static void show_block(struct json block) {
 }
 
 void show_content(struct json result) {
-  struct json content = json_get(result, "content"), structured = json_get(result, "structuredContent"), block;
+  struct json content = json_get(result, "content"), structured = json_get(result, "structuredContent"),
+              block;
   size_t pos = 0, n = 0;
   while (json_next(content, &pos, NULL, &block)) {
     show_block(block);
@@ -71,7 +73,7 @@ void show_content(struct json result) {
   putchar('\n');
 }
 
-/* ---- errors -------------------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 char *rpc_error_text(struct json error) {
   char *message = json_text(json_get(error, "message"), NULL), *out = NULL;
@@ -105,7 +107,7 @@ int show_rpc_error(const char *what, struct json error) {
   return unreachable ? EXIT_UPSTREAM : EXIT_RPC;
 }
 
-/* ---- what servers ask of us ------------------------------------------------------------------------------------ */
+/* ---- what servers ask of us ------------------------------------------------------------------ */
 
 void answer_server(mcpgw_client *client, const mcpgw_event *e) {
   struct json message, id;
@@ -119,7 +121,10 @@ void answer_server(mcpgw_client *client, const mcpgw_event *e) {
     fputs("{\"jsonrpc\":\"2.0\",\"id\":", f);
     json_write(f, id);
     if (strcmp(method, "ping") == 0) fputs(",\"result\":{}}", f);
-    else fputs(",\"error\":{\"code\":-32601,\"message\":\"mcpgw on a command line cannot do this for a server\"}}", f);
+    else
+      fputs(
+          ",\"error\":{\"code\":-32601,\"message\":\"mcpgw on a command line cannot do this for a server\"}}",
+          f);
     if (fclose(f) == 0) (void)mcpgw_client_send(client, reply, len);
   }
   free(reply);

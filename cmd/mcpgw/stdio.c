@@ -8,11 +8,12 @@
 #include "cli.h"
 #include "pipes.h"
 
-#define PENDING_MAX 1024                  /* requests without a reply; then stdin waits */
-#define READ_BYTES ((size_t)1 << 20)      /* on the way to stdout; then stdin waits */
-#define EVENT_BYTES ((size_t)16 << 20)    /* then events wait too, in the gateway, which has ceilings of its own */
-#define DRAIN_MS 10000                    /* after the end of stdin, for what is under way */
-#define GRACE_MS 1500                     /* agents kill two seconds after TERM */
+#define PENDING_MAX 1024             /* requests without a reply; then stdin waits */
+#define READ_BYTES ((size_t)1 << 20) /* on the way to stdout; then stdin waits */
+#define EVENT_BYTES \
+  ((size_t)16 << 20)   /* then events wait too, in the gateway, which has ceilings of its own */
+#define DRAIN_MS 10000 /* after the end of stdin, for what is under way */
+#define GRACE_MS 1500  /* agents kill two seconds after TERM */
 
 struct front {
   mcpgw_gateway *gw;
@@ -25,21 +26,23 @@ struct front {
   int ending;     /* because we want it to */
 };
 
-static const char *const parse_error =
-    "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"Parse error: a line is one JSON-RPC "
-    "message\",\"data\":{\"origin\":\"gateway\"}}}";
+static const char *const parse_error = "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,"
+                                       "\"message\":\"Parse error: a line is one JSON-RPC "
+                                       "message\",\"data\":{\"origin\":\"gateway\"}}}";
 static const char *const too_large =
-    "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-31009,\"message\":\"the message is too large and was "
+    "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-31009,\"message\":\"the message is too large and "
+    "was "
     "skipped\",\"data\":{\"origin\":\"gateway\",\"reason\":\"payload_too_large\",\"delivered\":\"no\"}}}";
 static const char *const overloaded =
-    "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-31006,\"message\":\"no room for another message; send it "
+    "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-31006,\"message\":\"no room for another message; "
+    "send it "
     "again later\",\"data\":{\"origin\":\"gateway\",\"reason\":\"overloaded\",\"delivered\":\"no\"}}}";
 
 static int put(struct front *f, const char *text) {
   return out_line(&f->out, text, strlen(text)) == 0 ? EXIT_OK : say_fail(EXIT_IO, "out of memory");
 }
 
-/* ---- in ------------------------------------------------------------------------------------------------ */
+/* ---- in -------------------------------------------------------------------------------------- */
 
 static void count_in(struct front *f, const char *line, size_t len) {
   struct json message = {NULL, 0}, method;
@@ -60,13 +63,20 @@ static int on_line(struct front *f, const char *line, size_t len) {
   if (is_blank(line, len)) return EXIT_OK;
   int rc = mcpgw_client_send(f->client, line, len);
   switch (rc) {
-  case MCPGW_OK: count_in(f, line, len); return EXIT_OK;
+  case MCPGW_OK:
+    count_in(f, line, len);
+    return EXIT_OK;
   case MCPGW_E_PARSE:
-  case MCPGW_E_INVALID: return put(f, parse_error);
-  case MCPGW_E_LIMIT: return put(f, len > ((size_t)1 << 20) ? too_large : overloaded);
+  case MCPGW_E_INVALID:
+    return put(f, parse_error);
+  case MCPGW_E_LIMIT:
+    return put(f, len > ((size_t)1 << 20) ? too_large : overloaded);
   case MCPGW_E_AGAIN:
-  case MCPGW_E_NOMEM: return put(f, overloaded);
-  default: f->closed = 1; return EXIT_OK;
+  case MCPGW_E_NOMEM:
+    return put(f, overloaded);
+  default:
+    f->closed = 1;
+    return EXIT_OK;
   }
 }
 
@@ -84,7 +94,7 @@ static int take_lines(struct front *f) {
   return rc;
 }
 
-/* ---- out ----------------------------------------------------------------------------------------------- */
+/* ---- out ------------------------------------------------------------------------------------- */
 
 static void count_out(struct front *f, const char *text, size_t len) {
   struct json message = {text, len};
@@ -192,7 +202,8 @@ int cmd_stdio(const struct args *a) {
   size_t next;
   int rc = target_load(&t, a, &next);
   if (rc == EXIT_OK && a->n_operands > next)
-    rc = say_fail(EXIT_USAGE, "one operand too many: \"%s\"; a command is written behind --", a->operands[next]);
+    rc = say_fail(EXIT_USAGE, "one operand too many: \"%s\"; a command is written behind --",
+                  a->operands[next]);
   if (rc == EXIT_OK) rc = target_start(&t, a, 0);
   if (rc == EXIT_OK) rc = serve_pipes(&t);
   target_done(&t);

@@ -55,7 +55,8 @@ int target_load(struct target *t, const struct args *a, size_t *next) {
   memset(t, 0, sizeof *t);
   *next = 0;
   if (a->command == NULL && a->n_operands == 0)
-    return say_fail(EXIT_USAGE, "nothing to work on: give a configuration file, a URL, or a command behind --");
+    return say_fail(EXIT_USAGE,
+                    "nothing to work on: give a configuration file, a URL, or a command behind --");
   if (mcpgw_config_new(&t->config) != MCPGW_OK) return say_fail(EXIT_IO, "out of memory");
   if (a->command) return load_command(t, a->command);
   *next = 1;

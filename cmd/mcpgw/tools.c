@@ -16,7 +16,7 @@ static void put_text(struct json string, int first_line) {
   free(text);
 }
 
-/* ---- arguments: "text:string limit?:integer" ---------------------------------------------------------------- */
+/* ---- arguments: "text:string limit?:integer" ------------------------------------------------- */
 
 static int is_required(struct json schema, struct json name) {
   struct json v;
@@ -55,7 +55,7 @@ static void put_arguments(struct json schema) {
   }
 }
 
-/* ---- the three ways ----------------------------------------------------------------------------------------------- */
+/* ---- the three ways -------------------------------------------------------------------------- */
 
 static void print_row(const struct probe *p, struct json tool) {
   put_text(json_get(tool, "name"), 1);
@@ -172,7 +172,8 @@ int cmd_tools(const struct args *a) {
   const char *slug = NULL;
   int rc = target_load(&t, a, &next);
   if (rc == EXIT_OK && a->n_operands > next)
-    rc = say_fail(EXIT_USAGE, "one operand too many: \"%s\"; a command is written behind --", a->operands[next]);
+    rc = say_fail(EXIT_USAGE, "one operand too many: \"%s\"; a command is written behind --",
+                  a->operands[next]);
   if (rc == EXIT_OK && a->server && (slug = target_server(&t, a->server)) == NULL) rc = EXIT_USAGE;
   if (rc == EXIT_OK) rc = target_start(&t, a, 1);
   if (rc == EXIT_OK) rc = list(&t, a, slug);
