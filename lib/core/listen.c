@@ -83,22 +83,26 @@ static void end(struct mg_call *call) {
   mg_buf_done(&b);
 }
 
-static void one_ack_less(struct mg_call *call) {
+/* Each leg counts once: when it acknowledges, or when it is over without having done so. */
+static void one_ack_less(struct mg_leg *leg) {
+  struct mg_call *call = leg->call;
+  if (leg->arg) return;
+  leg->arg = call->listen;
   if (call->listen->waiting_acks && --call->listen->waiting_acks == 0) acknowledge(call);
 }
 
-static void on_ack(struct mg_call *call, const struct mg_msg *m) {
-  struct mg_listen *s = call->listen;
+static void on_ack(struct mg_leg *leg, const struct mg_msg *m) {
+  struct mg_listen *s = leg->call->listen;
   struct mg_span filter, uris, item;
   size_t pos = 0;
-  if (s->acknowledged || !mg_json_get(m->doc, m->s[MG_S_PARAMS], "notifications", &filter)) return;
+  if (s->acknowledged || leg->arg || !mg_json_get(m->doc, m->s[MG_S_PARAMS], "notifications", &filter)) return;
   s->granted |= flags_of(m->doc, filter);
   if (mg_json_get(m->doc, filter, "resourceSubscriptions", &uris) && uris.type == MG_JSON_ARRAY)
     while (mg_json_item(m->doc, uris, &pos, &item)) {
       if (s->uris.len) mg_buf_addc(&s->uris, ',');
       mg_buf_adds(&s->uris, mg_span_slice(m->doc, item));
     }
-  one_ack_less(call);
+  one_ack_less(leg);
 }
 
 void mg_listen_notification(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
@@ -111,7 +115,7 @@ void mg_listen_notification(struct mg_leg *leg, mg_blob *bytes, const struct mg_
     return;
   }
   if (m->method == MG_M_N_ACKNOWLEDGED && call->view.n > 1) {
-    on_ack(call, m);
+    on_ack(leg, m);
     return;
   }
   if (call->view.n > 1) acknowledge(call);
@@ -124,9 +128,10 @@ void mg_listen_notification(struct mg_leg *leg, mg_blob *bytes, const struct mg_
 
 /* ---- several upstreams ------------------------------------------------------------------------------------- */
 
-static void leg_over(struct mg_call *call) {
+static void leg_over(struct mg_leg *leg) {
+  struct mg_call *call = leg->call;
   if (call->n_legs) {
-    one_ack_less(call);
+    one_ack_less(leg);
     return;
   }
   acknowledge(call);
@@ -135,14 +140,14 @@ static void leg_over(struct mg_call *call) {
 
 static void on_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int status, uint64_t now_ms) {
   (void)bytes, (void)m, (void)status, (void)now_ms;
-  leg_over(leg->call);
+  leg_over(leg);
 }
 
 static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
   (void)now_ms;
   mg_log(leg->link->core->log, MG_LOG_WARN, "listen.lost", "upstream", leg->link->up->cfg->name, "text",
          f->text ? f->text : "", (char *)0);
-  leg_over(leg->call);
+  leg_over(leg);
 }
 
 static const struct mg_leg_ops many_ops = {on_reply, on_fail};
