@@ -135,7 +135,7 @@ START_TEST(a_link_that_dies_fails_its_calls) {
   mg_link_on_sent(p->link, core_last(p)->call);
   core_close(p, MCPGW_DELIVERED_UNKNOWN);
   core_has(core_final(sent), "\"reason\":\"OUTCOME_UNKNOWN\",\"upstream\":\"a\",\"delivered\":\"unknown\"");
-  core_has(core_final(queued), "\"reason\":\"UPSTREAM_UNAVAILABLE\",\"upstream\":\"a\",\"delivered\":\"no\"");
+  ck_assert_uint_eq(queued->n, 0); /* it was not delivered: it goes again */
   core_has(core_final(read), "\"reason\":\"UPSTREAM_UNAVAILABLE\",\"upstream\":\"a\",\"delivered\":\"unknown\"");
   core_has(core_final(sent), "it ended");
   ck_assert_int_eq(p->closed, 1);
@@ -148,6 +148,9 @@ START_TEST(a_link_that_dies_fails_its_calls) {
   mg_link_on_message(p->link, 0, mg_blob_copy(&r.budget, "{}", 2), 200, r.now);
   core_tick(&r, 0);
   ck_assert_uint_gt(mg_core_next_ms(r.core), r.now);
+  core_settle(&r);
+  core_close(core_port(&r, 0), MCPGW_DELIVERED_NO); /* but once only */
+  core_has(core_final(queued), "\"reason\":\"UPSTREAM_UNAVAILABLE\",\"upstream\":\"a\",\"delivered\":\"no\"");
   core_down(&r);
 }
 END_TEST
@@ -207,6 +210,31 @@ START_TEST(lost_state_is_told_exactly_once) {
   core_result(p, core_last(p)->call, "{}");
   core_has(core_final(s), "\"id\":5,\"result\"");
   core_down(&r);
+}
+END_TEST
+
+/* An HTTP upstream that forgot the session says 404 to the call that finds out. */
+START_TEST(the_call_that_finds_a_session_gone_goes_again_or_is_told_of_lost_state) {
+  for (int stateful = 0; stateful < 2; stateful++) {
+    struct core_rig r;
+    core_up(&r, ONE, NULL);
+    struct mg_ctx *ctx = core_session(&r, 0, 1);
+    struct core_sink *s = core_sink(&r);
+    core_legacy(ctx, s, "%s", stateful ? CALL("1") : READ("1"));
+    core_result(core_port(&r, 0), core_last(core_port(&r, 0))->call, "{}");
+    core_legacy(ctx, s, CALL("2"));
+    mg_link_on_sent(core_port(&r, 0)->link, core_last(core_port(&r, 0))->call);
+    core_close(core_port(&r, 0), MCPGW_DELIVERED_NO);
+    core_settle(&r);
+    if (stateful) {
+      core_has(core_final(s), "\"id\":2,\"error\":{\"code\":-31007");
+      core_legacy(ctx, s, CALL("3"));
+      core_settle(&r);
+    }
+    core_result(core_port(&r, 0), core_last(core_port(&r, 0))->call, "{}");
+    core_has(core_final(s), stateful ? "\"id\":3,\"result\"" : "\"id\":2,\"result\"");
+    core_down(&r);
+  }
 }
 END_TEST
 
@@ -453,6 +481,7 @@ Suite *core_links_suite(void) {
   tcase_add_test(t, a_link_that_dies_fails_its_calls);
   tcase_add_test(t, a_fresh_link_replaces_one_without_state);
   tcase_add_loop_test(t, lost_state_is_told_exactly_once, 0, 3);
+  tcase_add_test(t, the_call_that_finds_a_session_gone_goes_again_or_is_told_of_lost_state);
   tcase_add_test(t, lost_state_is_a_matter_of_one_context);
   tcase_add_test(t, a_new_link_is_asked_again_for_what_the_old_one_kept);
   tcase_add_test(t, a_stateless_server_loses_no_state);
