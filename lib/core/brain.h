@@ -126,8 +126,9 @@ struct mg_call { /* one request from downstream */
   struct mg_view view;
   struct mg_text id, token; /* as the client wrote them */
   int method, modern, is_listen, paged, refreshed;
+  int resent;          /* it was not delivered and went again on a new link */
   int gave_up;         /* the gathering's deadline passed: go on with what is there */
-  mg_blob *blob;       /* kept until it has been forwarded, else NULL */
+  mg_blob *blob;       /* kept until it has been forwarded, or may have to go again; else NULL */
   struct mg_slice doc; /* the message inside blob */
   void (*step)(struct mg_call *, uint64_t now_ms);
   mg_header_fn header; /* valid while the sink is */

@@ -8,7 +8,7 @@
 #define PRIVATE "dev.mcpgw/"
 #define MAX_HEADERS (MG_PARAMS_MAX + 24)
 #define MAX_UNEXPLAINED 16       /* Mcp-Param-* that no schema knows */
-#define KEEP_BYTES ((size_t)65536) /* longer calls are not kept for a retry after -32020 */
+#define KEEP_BYTES ((size_t)65536) /* longer calls are not kept to be sent again */
 
 static int is_private(struct mg_slice doc, struct mg_span key) {
   struct mg_slice k = mg_span_inner(doc, key);
@@ -129,10 +129,10 @@ int mg_request_rewrite(struct mg_call *call, const struct mg_msg *m, const struc
   return mg_splice_flatten(&sp, m->doc, call->core->budget, out);
 }
 
-/* The request's bytes are let go, unless the specification may want them again: a call whose mirrored
- * headers are refused (-32020) is sent once more with the new list. */
-static void let_go(struct mg_call *call, const struct mg_link *l, const struct mg_msg *m) {
-  if (l->modern && l->cancel_closes && m->method == MG_M_TOOLS_CALL && m->doc.len <= KEEP_BYTES && !call->refreshed) return;
+/* The request's bytes are let go, unless they may have to go again: to a new link when this one dies before
+ * they were delivered (DESIGN §5), or with the new list's headers (-32020). */
+static void let_go(struct mg_call *call, const struct mg_msg *m) {
+  if (m->method != MG_M_LISTEN && m->doc.len <= KEEP_BYTES) return;
   mg_blob *done = call->blob;
   call->blob = NULL;
   mg_blob_unref(done);
@@ -156,7 +156,7 @@ void mg_request_forward(struct mg_call *call, struct mg_link *l, const struct mg
   if (rc == MCPGW_OK && l->modern) rc = build_headers(call, m, item, &headers);
   if (rc == MCPGW_OK && l->ctx) mg_restore_note(l->ctx, m, l->up->index);
   if (rc == MCPGW_OK) {
-    let_go(call, l, m);
+    let_go(call, m);
     rc = mg_leg_send(leg, bytes, headers.v, headers.n);
   }
   mg_blob_unref(bytes);

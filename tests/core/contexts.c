@@ -251,7 +251,7 @@ START_TEST(memory_has_a_ceiling) {
   core_up(&r, ONE, NULL);
   struct mg_ctx *ctx = core_session(&r, 0, 1);
   struct core_sink *s = core_sink(&r);
-  r.budget.limit = r.budget.used + 150; /* room for the message that comes, none for a second one */
+  r.budget.limit = r.budget.used + 210; /* room for the message that comes, none for a second one */
   core_legacy(ctx, s, CALL, 1);
   core_legacy(ctx, s, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\",\"params\":{\"name\":\"t\",\"arguments\":{\"xxxxxxx\":1}}}");
   core_has(core_final(s), "\"id\":2,\"error\":{\"code\":-31006");
