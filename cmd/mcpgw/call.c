@@ -138,9 +138,7 @@ static void on_event(struct call *c, const mcpgw_event *e) {
   }
 }
 
-/* ---- waiting
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static void give_up(struct call *c, int code, const char *why) {
   wipe_progress(c);

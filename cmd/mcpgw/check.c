@@ -33,8 +33,7 @@ static struct hello read_hello(const struct probe *p) {
   return h;
 }
 
-/* ---- for people -------------------------------------------------------------------------------------------
- */
+/* ---- for people ------------------------------------------------------------------------------ */
 
 static void put_text(struct json string) {
   size_t len;

@@ -61,8 +61,7 @@ void put_clean(FILE *f, const char *text, size_t len, int lines);
 int finish_stdout(int code); /* flushes; EXIT_IO when stdout took not all of it */
 uint64_t clock_ms(void);     /* monotonic */
 
-/* ---- json: looking into valid JSON ------------------------------------------------------------------------
- */
+/* ---- json: looking into valid JSON ----------------------------------------------------------- */
 struct json { /* one value as written, BORROWED; ptr NULL: there is none */
   const char *ptr;
   size_t len;

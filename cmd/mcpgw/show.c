@@ -8,8 +8,7 @@
 #define UNAVAILABLE (-31002)
 #define TOO_SLOW (-31003)
 
-/* ---- content ----------------------------------------------------------------------------------------------
- */
+/* ---- content --------------------------------------------------------------------------------- */
 
 /* Prints the string at key, if there is one, behind a blank. */
 static void put_member(struct json object, const char *key) {
