@@ -171,7 +171,8 @@ void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int gra
   int was_ready = l->state == MG_LINK_READY;
   if (l->state == MG_LINK_DEAD) return;
   l->state = MG_LINK_DEAD;
-  snprintf(up->error, sizeof up->error, "upstream \"%s\": %s", up->cfg->name, why);
+  if (mg_slice_starts(mg_slice_z(why), MG_LIT("upstream \""))) snprintf(up->error, sizeof up->error, "%s", why);
+  else snprintf(up->error, sizeof up->error, "upstream \"%s\": %s", up->cfg->name, why);
   mg_log(l->core->log, MG_LOG_WARN, "link.lost", "upstream", up->cfg->name, "reason", why, "context",
          mg_ctx_tag(l->ctx), (char *)0);
   l->core->stats.links_lost++;
