@@ -76,6 +76,7 @@ struct mg_link {
   int initialized; /* legacy: notifications/initialized has been sent */
   int stateful;    /* a tools/call, subscribe or setLevel succeeded on it */
   int answered;    /* one request after the handshake got its reply */
+  int tells_sent;  /* its transport says what has been sent: only then does silence mean "not delivered" */
   uint32_t caps;
   uint64_t next_id;
   struct mg_map *legs; /* id -> leg */
@@ -229,6 +230,7 @@ void mg_leg_cancel(struct mg_leg *leg, struct mg_slice reason); /* tells the ups
 void mg_leg_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms);
 void mg_leg_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int http_status, uint64_t now_ms);
 struct mg_leg *mg_leg_find(struct mg_link *l, uint64_t id);
+int mg_leg_delivered(const struct mg_leg *leg); /* MCPGW_DELIVERED_NO or _UNKNOWN, as far as we know ourselves */
 void mg_leg_tick(struct mg_core *c, uint64_t now_ms);
 
 /* ---- call.c ------------------------------------------------------------------------------------------- */

@@ -156,6 +156,7 @@ void mg_link_on_message(struct mg_link *l, uint64_t call, mg_blob *bytes, int ht
 
 void mg_link_on_sent(struct mg_link *l, uint64_t call) {
   struct mg_leg *leg = mg_leg_find(l, call);
+  l->tells_sent = 1;
   if (leg) leg->sent = 1;
 }
 

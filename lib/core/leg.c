@@ -93,13 +93,17 @@ struct mg_leg *mg_leg_find(struct mg_link *l, uint64_t id) {
   return mg_map_getu(l->legs, id);
 }
 
+int mg_leg_delivered(const struct mg_leg *leg) {
+  return leg->sent || !leg->link->tells_sent ? (int)MCPGW_DELIVERED_UNKNOWN : (int)MCPGW_DELIVERED_NO;
+}
+
 static void time_out(struct mg_leg *leg, uint64_t now_ms) {
   struct mg_link *l = leg->link;
   char text[200];
   snprintf(text, sizeof text, "upstream \"%.80s\" did not answer %s within %llu ms", l->up->cfg->name,
            leg->method ? mg_method_name(leg->method) : "the request", (unsigned long long)leg->limit_ms);
   struct mg_fault f = {.reason = MG_WHY_UPSTREAM_TIMEOUT,
-                       .delivered = leg->sent ? (int)MCPGW_DELIVERED_UNKNOWN : (int)MCPGW_DELIVERED_NO,
+                       .delivered = mg_leg_delivered(leg),
                        .upstream = l->up->cfg->name,
                        .text = text};
   l->core->stats.timeouts++;

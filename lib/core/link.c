@@ -139,7 +139,7 @@ static void fail_legs(struct mg_link *l, struct mg_fault *f, uint32_t delivered,
   snprintf(text, sizeof text, "%s", f->text);
   f->text = text;
   while ((leg = mg_map_next(l->legs, &it, NULL))) {
-    int unknown = leg->sent && delivered != MCPGW_DELIVERED_NO;
+    int unknown = delivered != MCPGW_DELIVERED_NO && mg_leg_delivered(leg) == (int)MCPGW_DELIVERED_UNKNOWN;
     f->delivered = unknown ? (int)MCPGW_DELIVERED_UNKNOWN : (int)MCPGW_DELIVERED_NO;
     f->reason = unknown && leg->method == MG_M_TOOLS_CALL && reason == MG_WHY_UPSTREAM_UNAVAILABLE ? MG_WHY_OUTCOME_UNKNOWN : reason;
     mg_leg_fail(leg, f, now_ms);

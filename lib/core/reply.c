@@ -85,7 +85,8 @@ void mg_reply_edit(struct mg_call *call, const struct mg_msg *m, struct mg_splic
 
 /* The upstream did not run it and says that the mirrored headers were wrong: our list was old. */
 static int retries_headers(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, uint64_t now_ms) {
-  if (error_code(m) != MG_RPC_HEADERS || call->refreshed || !call->blob || l->state != MG_LINK_READY) return 0;
+  if (error_code(m) != MG_RPC_HEADERS || call->refreshed || !call->blob) return 0;
+  if (!l->modern || call->method != MG_M_TOOLS_CALL || !mg_link_has_list(l, MG_LIST_TOOLS)) return 0;
   call->refreshed = 1;
   call->created_ms = now_ms + 1; /* a list settled before now does not count as fetched for it */
   mg_catalog_stale(l, MG_LIST_TOOLS);
