@@ -155,6 +155,51 @@ START_TEST(a_link_that_dies_fails_its_calls) {
 }
 END_TEST
 
+/* What was not delivered goes again on the next link, once; what may have been is never repeated. */
+START_TEST(undelivered_requests_go_again_once) {
+  struct core_rig r;
+  core_up(&r, ONE, NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  struct core_sink *s = core_sink(&r);
+  core_legacy(ctx, s, CALL("\"k\""));
+  core_close(core_port(&r, 0), MCPGW_DELIVERED_NO);
+  core_settle(&r);
+  struct core_port *p = core_port(&r, 0);
+  struct core_sent *again = core_sent(p, "tools/call", 0);
+  ck_assert_ptr_nonnull(again);
+  if (_i == 0) {
+    core_result(p, again->call, "{}");
+    core_has(core_final(s), "{\"jsonrpc\":\"2.0\",\"id\":\"k\",\"result\":{}}");
+  } else {
+    core_close(p, MCPGW_DELIVERED_NO);
+    core_settle(&r);
+    core_has(core_final(s), "UPSTREAM_UNAVAILABLE");
+    core_has(core_final(s), "\"delivered\":\"no\"");
+  }
+  ck_assert_uint_eq(mg_core_calls(r.core), 0);
+  core_down(&r);
+}
+END_TEST
+
+/* A transport that does not tell what it sent leaves everything open: nothing is repeated then. */
+START_TEST(a_silent_transport_makes_nothing_happen_twice) {
+  struct core_rig r;
+  core_up(&r, ONE, NULL);
+  r.servers[0].mute = 1;
+  struct core_sink *s = core_sink(&r);
+  struct mg_ctx *ctx = core_initialize(&r, s, 0, 1, NULL);
+  struct core_port *p = core_port(&r, 0);
+  core_result(p, core_last(p)->call, "{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},\"serverInfo\":{}}");
+  core_legacy(ctx, NULL, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
+  core_legacy(ctx, s, CALL("1"));
+  if (_i == 0) core_close(p, MCPGW_DELIVERED_UNKNOWN);
+  else core_tick(&r, 300000);
+  core_has(core_final(s), _i ? "UPSTREAM_TIMEOUT" : "OUTCOME_UNKNOWN");
+  core_has(core_final(s), "\"delivered\":\"unknown\"");
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(a_fresh_link_replaces_one_without_state) {
   struct core_rig r;
   core_up(&r, ONE, NULL);
@@ -215,24 +260,24 @@ END_TEST
 
 /* An HTTP upstream that forgot the session says 404 to the call that finds out. */
 START_TEST(the_call_that_finds_a_session_gone_goes_again_or_is_told_of_lost_state) {
-  for (int stateful = 0; stateful < 2; stateful++) {
+  for (int with_state = 0; with_state < 2; with_state++) {
     struct core_rig r;
     core_up(&r, ONE, NULL);
     struct mg_ctx *ctx = core_session(&r, 0, 1);
     struct core_sink *s = core_sink(&r);
-    core_legacy(ctx, s, "%s", stateful ? CALL("1") : READ("1"));
+    core_legacy(ctx, s, "%s", with_state ? CALL("1") : READ("1"));
     core_result(core_port(&r, 0), core_last(core_port(&r, 0))->call, "{}");
     core_legacy(ctx, s, CALL("2"));
     mg_link_on_sent(core_port(&r, 0)->link, core_last(core_port(&r, 0))->call);
     core_close(core_port(&r, 0), MCPGW_DELIVERED_NO);
     core_settle(&r);
-    if (stateful) {
+    if (with_state) {
       core_has(core_final(s), "\"id\":2,\"error\":{\"code\":-31007");
       core_legacy(ctx, s, CALL("3"));
       core_settle(&r);
     }
     core_result(core_port(&r, 0), core_last(core_port(&r, 0))->call, "{}");
-    core_has(core_final(s), stateful ? "\"id\":3,\"result\"" : "\"id\":2,\"result\"");
+    core_has(core_final(s), with_state ? "\"id\":3,\"result\"" : "\"id\":2,\"result\"");
     core_down(&r);
   }
 }
@@ -479,6 +524,8 @@ Suite *core_links_suite(void) {
   suite_add_tcase(s, t);
   t = tcase_create("ends");
   tcase_add_test(t, a_link_that_dies_fails_its_calls);
+  tcase_add_loop_test(t, undelivered_requests_go_again_once, 0, 2);
+  tcase_add_loop_test(t, a_silent_transport_makes_nothing_happen_twice, 0, 2);
   tcase_add_test(t, a_fresh_link_replaces_one_without_state);
   tcase_add_loop_test(t, lost_state_is_told_exactly_once, 0, 3);
   tcase_add_test(t, the_call_that_finds_a_session_gone_goes_again_or_is_told_of_lost_state);

@@ -412,6 +412,7 @@ static void serve_list(struct core_port *p, uint64_t call, const char *member, c
 
 static void serve_hello(struct core_port *p, const struct core_server *s, uint64_t call, int modern) {
   char text[8192];
+  mg_link_on_sent(p->link, call); /* as transports do */
   if (modern && s->modern == 1)
     snprintf(text, sizeof text, "{\"resultType\":\"complete\",\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":%s%s}", s->caps, s->hello);
   else if (modern && !s->modern) return;
