@@ -1,11 +1,14 @@
 /* core/hello: owns the answers to `initialize` and `server/discover`. One upstream alone speaks for
- * itself, word for word; several are put together: what any of them can do, the gateway offers. */
+ * itself, word for word; several are put together: what any of them can do, the gateway offers, and what
+ * one that is still to come might. */
 #include <string.h>
 
 #include "core/brain.h"
 
 #define TTL_MAX_MS 60000 /* of a put-together DiscoverResult: an upstream may come or go */
 #define TEXT_MAX ((size_t)4 << 20)
+/* Clients ask once what there is: without these they would never look at what a late server brings. */
+#define LATE_CAPS (MG_CAP_TOOLS | MG_CAP_PROMPTS | MG_CAP_RESOURCES | MG_CAP_LOGGING)
 
 struct hello {
   uint32_t caps;
@@ -54,7 +57,13 @@ static void add_link(struct hello *h, const struct mg_link *l) {
   }
 }
 
+/* May this upstream, which is not there, join later? */
+static int may_come(const struct mg_call *call, const struct mg_upstream *up) {
+  return call->ctx ? up->cfg->era != MG_ERA_MODERN : up->speaks_modern >= 0;
+}
+
 static void collect(struct mg_call *call, struct hello *h) {
+  int late = 0;
   memset(h, 0, sizeof *h);
   h->seen = mg_map_new(256);
   mg_buf_init(&h->extensions, TEXT_MAX);
@@ -62,7 +71,11 @@ static void collect(struct mg_call *call, struct hello *h) {
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
     if (l) add_link(h, l);
+    else late |= may_come(call, &call->core->ups[i]);
   }
+  if (!late) return;
+  h->caps |= LATE_CAPS;
+  h->ttl_ms = 0;
 }
 
 static void hello_done(struct hello *h) {
