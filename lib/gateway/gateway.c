@@ -56,11 +56,18 @@ static void ring(struct mcpgw_gateway *gw, uint64_t now_ms) {
 
 /* ---- the end ---------------------------------------------------------------------------------------------- */
 
+/* Those of the modern era have no context whose end would tell them. */
+static void close_clients(struct mcpgw_gateway *gw) {
+  for (struct mg_list *n = gw->clients.next; n != &gw->clients; n = n->next)
+    mg_peer_fail((struct mcpgw_client *)n, "the gateway is stopping");
+}
+
 static void step_stop(struct mcpgw_gateway *gw, uint64_t now_ms) {
   if (gw->stopping == 1 && (mg_core_calls(gw->core) == 0 || now_ms >= gw->stop_ms)) {
     gw->stopping = 2;
     gw->stop_ms = now_ms + AFTER_STOP_MS;
     mg_core_end_all(gw->core);
+    close_clients(gw);
     mg_gw_close_links(gw);
     if (gw->server) mg_http_server_stop_accepting(gw->server);
   }
