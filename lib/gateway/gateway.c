@@ -104,9 +104,14 @@ static void on_timer(void *arg) {
 
 /* ---- making and unmaking ------------------------------------------------------------------------------------ */
 
+static void nothing(void *arg) {
+  (void)arg;
+}
+
 static int make_parts(struct mcpgw_gateway *gw) {
   int rc = mg_loop_new(&gw->loop);
   if (rc == MCPGW_OK) rc = mg_timer_new(gw->loop, on_timer, gw, &gw->timer);
+  if (rc == MCPGW_OK) rc = mg_timer_new(gw->loop, nothing, NULL, &gw->limit);
   if (rc == MCPGW_OK) rc = mg_core_new(gw->config, &mg_gw_ports, gw, &gw->budget, &gw->log, &gw->core);
   if (rc == MCPGW_OK) rc = mg_gw_transports(gw);
   return rc;
@@ -156,7 +161,8 @@ void mg_gw_free(struct mcpgw_gateway *gw) {
     if (gw->ups[i].transport_free) gw->ups[i].transport_free(gw->ups[i].transport);
   if (gw->loop) mg_child_drain(gw->loop, 0);
   if (gw->http) mg_http_client_free(gw->http);
-  if (gw->timer) mg_timer_free(gw->timer);
+  mg_timer_free(gw->timer);
+  mg_timer_free(gw->limit);
   if (gw->loop) mg_loop_free(gw->loop);
   for (size_t i = 0; i < gw->n_endpoints; i++) mg_free(gw->endpoints[i]);
   mg_free(gw->endpoints);
@@ -224,21 +230,13 @@ int mg_gw_timeout_ms(struct mcpgw_gateway *gw) {
   return mg_loop_timeout_ms(gw->loop);
 }
 
-static void nothing(void *arg) {
-  (void)arg;
-}
-
 int mg_gw_turn(struct mcpgw_gateway *gw, int timeout_ms) {
-  struct mg_timer *limit = NULL;
   int mode = timeout_ms == 0 || !mg_list_empty(&gw->events) ? MG_RUN_NOWAIT : MG_RUN_ONCE;
   mg_gw_settle(gw);
-  if (mode == MG_RUN_ONCE && timeout_ms > 0) {
-    int rc = mg_timer_new(gw->loop, nothing, NULL, &limit);
-    if (rc != MCPGW_OK) return rc;
-    mg_timer_set(limit, (uint64_t)timeout_ms);
-  }
+  int limited = mode == MG_RUN_ONCE && timeout_ms > 0;
+  if (limited) mg_timer_set(gw->limit, (uint64_t)timeout_ms);
   int rc = mg_loop_run(gw->loop, mode);
-  mg_timer_free(limit);
+  if (limited) mg_timer_set(gw->limit, UINT64_MAX);
   if (rc == MCPGW_OK) mg_gw_settle(gw);
   return rc;
 }

@@ -55,7 +55,7 @@ struct mcpgw_gateway {
   struct mg_gw_upstream *ups;
   char *launcher;
 
-  struct mg_timer *timer;
+  struct mg_timer *timer, *limit; /* limit: of one turn that may block for a while */
   uint64_t armed_ms;
   struct mg_heap alarms;
   struct mg_list closing; /* links whose transport is to be closed in a turn of its own */

@@ -42,7 +42,7 @@ if command -v mandoc >/dev/null; then
   mandoc -Tlint "$ROOT/man/mcpgw.1" >"$out" 2>"$err"
   grep -v 'referenced manual not found' "$out" >"$WORK/lint"
   ok "mcpgw(1) is clean" empty "$WORK/lint"
-  mandoc -Tascii "$ROOT/man/mcpgw.1" 2>/dev/null | col -b >"$out"
+  mandoc -Tascii "$ROOT/man/mcpgw.1" 2>/dev/null | sed "s,.\x08,,g" >"$out"
   for option in $("$MCPGW" help serve; for c in stdio check tools call; do "$MCPGW" help $c; done); do
     case $option in --[a-z]*) option=${option%%[,:]*}; ok "mcpgw(1) tells of $option" prints "$option" ;; esac
   done | sort -u

@@ -45,6 +45,7 @@ check() {
   need python3 command_there python3
   need nginx-light command_there nginx
   need mandoc command_there mandoc
+  need curl command_there curl
   need golang-go command_there go
   need npm command_there npm
 }
