@@ -1,0 +1,12 @@
+/* tests/gateway/main: runs every suite of lib/gateway and lib/api. */
+#include "gateway/suites.h"
+
+#include <stdlib.h>
+
+int main(void) {
+  SRunner *runner = srunner_create(gateway_endpoint_suite());
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,10 @@
+/* The suites of room gateway; main.c runs them all. */
+#ifndef TEST_GATEWAY_SUITES_H
+#define TEST_GATEWAY_SUITES_H
+#include <check.h>
+Suite *gateway_endpoint_suite(void);
+Suite *gateway_streams_suite(void);
+Suite *gateway_bytes_suite(void);
+Suite *gateway_clients_suite(void);
+Suite *gateway_guest_suite(void);
+#endif
