@@ -2,6 +2,7 @@
  * protocol. */
 #include "gateway/gateway.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -62,8 +63,18 @@ static void close_clients(struct mcpgw_gateway *gw) {
     mg_peer_fail((struct mcpgw_client *)n, "the gateway is stopping");
 }
 
+/* What a stop waits for, or had to cut. */
+static void log_stop(struct mcpgw_gateway *gw, int level, const char *event) {
+  char calls[24], conns[24], children[24];
+  snprintf(calls, sizeof calls, "%zu", mg_core_calls(gw->core));
+  snprintf(conns, sizeof conns, "%zu", gw->server ? mg_http_server_connections(gw->server) : 0);
+  snprintf(children, sizeof children, "%d", mg_child_count(gw->loop));
+  mg_log(&gw->log, level, event, "calls", calls, "connections", conns, "children", children, (char *)0);
+}
+
 static void step_stop(struct mcpgw_gateway *gw, uint64_t now_ms) {
   if (gw->stopping == 1 && (mg_core_calls(gw->core) == 0 || now_ms >= gw->stop_ms)) {
+    log_stop(gw, mg_core_calls(gw->core) ? MG_LOG_WARN : MG_LOG_INFO, "gateway.ending");
     gw->stopping = 2;
     gw->stop_ms = now_ms + AFTER_STOP_MS;
     mg_core_end_all(gw->core);
@@ -75,7 +86,9 @@ static void step_stop(struct mcpgw_gateway *gw, uint64_t now_ms) {
   int children = mg_child_count(gw->loop);
   size_t conns = gw->server ? mg_http_server_connections(gw->server) : 0;
   int said_farewell = now_ms + AFTER_STOP_MS >= gw->stop_ms + FAREWELL_MS;
-  if ((children == 0 && conns == 0 && said_farewell) || now_ms >= gw->stop_ms) gw->stopped = 1;
+  if ((children || conns || !said_farewell) && now_ms < gw->stop_ms) return;
+  gw->stopped = 1;
+  log_stop(gw, children || conns ? MG_LOG_WARN : MG_LOG_INFO, "gateway.stopped");
 }
 
 int mg_gw_stop(struct mcpgw_gateway *gw, uint64_t deadline_ms) {
@@ -83,6 +96,7 @@ int mg_gw_stop(struct mcpgw_gateway *gw, uint64_t deadline_ms) {
   if (gw->stopping) {
     if (now + deadline_ms < gw->stop_ms) gw->stop_ms = now + deadline_ms;
   } else {
+    log_stop(gw, MG_LOG_INFO, "gateway.stopping");
     gw->stopping = 1;
     gw->stop_ms = now + deadline_ms;
     if (gw->server) mg_http_server_stop_accepting(gw->server);
