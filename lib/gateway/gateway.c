@@ -82,7 +82,7 @@ static void step_stop(struct mcpgw_gateway *gw, uint64_t now_ms) {
     mg_gw_close_links(gw);
     if (gw->server) mg_http_server_stop_accepting(gw->server);
   }
-  if (gw->stopping != 2) return;
+  if (gw->stopping != 2 || gw->stopped) return;
   int children = mg_child_count(gw->loop);
   size_t conns = gw->server ? mg_http_server_connections(gw->server) : 0;
   int said_farewell = now_ms + AFTER_STOP_MS >= gw->stop_ms + FAREWELL_MS;
