@@ -167,11 +167,7 @@ static int check_servers(struct target *t, const struct args *a) {
 
 int cmd_check(const struct args *a) {
   struct target t;
-  size_t next;
-  int rc = target_load(&t, a, &next);
-  if (rc == EXIT_OK && a->n_operands > next)
-    rc = say_fail(EXIT_USAGE, "one operand too many: \"%s\"; a command is written behind --",
-                  a->operands[next]);
+  int rc = target_load_only(&t, a);
   if (rc == EXIT_OK) rc = target_start(&t, a, 1);
   if (rc != EXIT_OK) {
     if (a->given & OPT_JSON && rc == EXIT_CONFIG) json_refusal(&t);

@@ -101,6 +101,7 @@ struct target {
 /* Loads what the arguments name: the first operand, or the command behind "--". Operands left begin at
  * *next. */
 int target_load(struct target *t, const struct args *a, size_t *next);
+int target_load_only(struct target *t, const struct args *a); /* no operand may follow */
 int target_start(struct target *t, const struct args *a, int quiet); /* makes the gateway */
 void target_done(struct target *t);
 /* The slug of the server that --server names, or NULL with an error said. */

@@ -199,11 +199,7 @@ static int serve_pipes(struct target *t) {
 
 int cmd_stdio(const struct args *a) {
   struct target t;
-  size_t next;
-  int rc = target_load(&t, a, &next);
-  if (rc == EXIT_OK && a->n_operands > next)
-    rc = say_fail(EXIT_USAGE, "one operand too many: \"%s\"; a command is written behind --",
-                  a->operands[next]);
+  int rc = target_load_only(&t, a);
   if (rc == EXIT_OK) rc = target_start(&t, a, 0);
   if (rc == EXIT_OK) rc = serve_pipes(&t);
   target_done(&t);

@@ -64,6 +64,14 @@ int target_load(struct target *t, const struct args *a, size_t *next) {
   return load_named(t, a->operands[0]);
 }
 
+int target_load_only(struct target *t, const struct args *a) {
+  size_t next;
+  int rc = target_load(t, a, &next);
+  if (rc != EXIT_OK || a->n_operands <= next) return rc;
+  return say_fail(EXIT_USAGE, "one operand too many: \"%s\"; a command is written behind --",
+                  a->operands[next]);
+}
+
 /* Beside this program first, so that a build tree needs no installation. */
 static char *find_launcher(void) {
   char self[4096], *found = NULL;

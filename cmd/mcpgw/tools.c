@@ -168,12 +168,8 @@ static int list(struct target *t, const struct args *a, const char *slug) {
 
 int cmd_tools(const struct args *a) {
   struct target t;
-  size_t next;
   const char *slug = NULL;
-  int rc = target_load(&t, a, &next);
-  if (rc == EXIT_OK && a->n_operands > next)
-    rc = say_fail(EXIT_USAGE, "one operand too many: \"%s\"; a command is written behind --",
-                  a->operands[next]);
+  int rc = target_load_only(&t, a);
   if (rc == EXIT_OK && a->server && (slug = target_server(&t, a->server)) == NULL) rc = EXIT_USAGE;
   if (rc == EXIT_OK) rc = target_start(&t, a, 1);
   if (rc == EXIT_OK) rc = list(&t, a, slug);

@@ -211,10 +211,6 @@ size_t mg_map_count(const struct mg_map *m) {
   return m->count;
 }
 
-size_t mg_map_max(const struct mg_map *m) {
-  return m->max;
-}
-
 /* *it is 1 + the index of the entry met last, 0 at the start; 1 for ever once index 0 was met. */
 void *mg_map_next(const struct mg_map *m, size_t *it, struct mg_slice *key) {
   size_t left = *it == 0 ? m->count : *it - 1;

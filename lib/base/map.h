@@ -11,7 +11,6 @@ int mg_map_put(struct mg_map *m, struct mg_slice key, void *value); /* EXISTS, L
 void *mg_map_get(const struct mg_map *m, struct mg_slice key);      /* NULL: none */
 void *mg_map_del(struct mg_map *m, struct mg_slice key);            /* the old value or NULL */
 size_t mg_map_count(const struct mg_map *m);
-size_t mg_map_max(const struct mg_map *m);
 /* Newest first; what is put meanwhile is not met. *key is BORROWED until the map changes.
  * size_t it = 0; while ((v = mg_map_next(m, &it, &key))) …  key may be NULL */
 void *mg_map_next(const struct mg_map *m, size_t *it, struct mg_slice *key);
