@@ -48,14 +48,14 @@ static void hold(struct gwt_server *s, mg_memory_conn *conn, const char *id) {
 }
 
 static void big(struct gwt_server *s, mg_memory_conn *conn, const char *id) {
-  char *text = malloc(s->big + 3);
-  text[0] = text[s->big + 1] = '"';
-  memset(text + 1, 'x', s->big);
-  text[s->big + 2] = 0;
-  char *json = malloc(s->big + 64);
-  snprintf(json, s->big + 64, "{\"content\":%s}", text);
-  result(s, conn, id, json);
-  free(json);
+  char *text = malloc(s->big + 200);
+  size_t n = (size_t)sprintf(text, "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"content\":\"", id);
+  memset(text + n, 'x', s->big);
+  memcpy(text + n + s->big, "\"}}", 3);
+  if (mg_memory_reply_text(conn, text, n + s->big + 3) != MCPGW_OK) {
+    s->failed_replies++; /* no room: it says so, in few words */
+    refuse(s, conn, id, -32603);
+  }
   free(text);
 }
 
@@ -255,17 +255,30 @@ mcpgw_event *gwt_event(struct gwt *g, int ms) {
 
 /* ---- HTTP clients ------------------------------------------------------------------------------------------------ */
 
-void gwt_connect(struct gwt *g, struct gwt_http *c) {
+static void connect_to(struct gwt *g, struct gwt_http *c, int slow) {
   struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)g->port)};
   a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   memset(c, 0, sizeof *c);
   c->g = g;
   c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   ck_assert_int_ge(c->fd, 0);
+  int segment = 1400, window = 16384;
+  if (slow) { /* small segments keep the other side's send buffer small, too */
+    ck_assert_int_eq(setsockopt(c->fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment), 0);
+    ck_assert_int_eq(setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window), 0);
+  }
   ck_assert_int_eq(connect(c->fd, (struct sockaddr *)&a, sizeof a), 0); /* the backlog takes it */
   ck_assert_int_eq(fcntl(c->fd, F_SETFL, O_NONBLOCK), 0);
   int one = 1;
   (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
+void gwt_connect(struct gwt *g, struct gwt_http *c) {
+  connect_to(g, c, 0);
+}
+
+void gwt_connect_slow(struct gwt *g, struct gwt_http *c) {
+  connect_to(g, c, 1);
 }
 
 void gwt_close(struct gwt_http *c) {
