@@ -96,6 +96,7 @@ int mg_auto_request(struct mcpgw_client *c, struct mg_slice method, struct mg_sl
   if (!params.len) params = MG_LIT("{}");
   if (params.len > PARAMS_MAX) return MCPGW_E_LIMIT;
   if (mg_json_scan(params, &none, NULL, 0, &root, &why) != MCPGW_OK || root.type != MG_JSON_OBJECT) return MCPGW_E_PARSE;
+  if (mg_json_get(params, root, "_meta", &root)) return MCPGW_E_INVALID; /* that member is the era's: written here */
   int rc = MCPGW_OK;
   uint64_t number = c->next_id + 1;
   if (c->stage == READY_MODERN || c->stage == READY_LEGACY) {
@@ -120,22 +121,50 @@ int mg_auto_request(struct mcpgw_client *c, struct mg_slice method, struct mg_sl
   return MCPGW_OK;
 }
 
+struct waiting { /* one request in c->waiting */
+  uint64_t id;
+  struct mg_slice method, params;
+};
+
+/* The request that starts at p; returns where the next one does. */
+static const char *next_waiting(const char *p, struct waiting *w) {
+  w->id = strtoull(p, NULL, 10);
+  w->method = mg_slice_z(p + strlen(p) + 1);
+  w->params = mg_slice_z(w->method.ptr + w->method.len + 1);
+  return w->params.ptr + w->params.len + 1;
+}
+
 static void flush(struct mcpgw_client *c) {
   struct mg_buf b = c->waiting;
+  struct waiting w;
   mg_buf_init(&c->waiting, b.max);
   for (const char *p = b.ptr, *end = b.ptr + b.len; p < end && !c->closed;) {
-    uint64_t id = strtoull(p, NULL, 10);
-    struct mg_slice method = mg_slice_z(p + strlen(p) + 1);
-    struct mg_slice params = mg_slice_z(method.ptr + method.len + 1);
-    p = params.ptr + params.len + 1;
-    if (send_request(c, id, method, params) != MCPGW_OK) mg_peer_fail(c, "a request could not be sent");
+    p = next_waiting(p, &w);
+    if (send_request(c, w.id, w.method, w.params) != MCPGW_OK) mg_peer_fail(c, "a request could not be sent");
   }
   mg_buf_done(&b);
+}
+
+/* A request that has not been sent yet is simply forgotten. 1: it was one. */
+static int forget_waiting(struct mcpgw_client *c, uint64_t id) {
+  char *p = c->waiting.ptr, *end = p + c->waiting.len;
+  struct waiting w;
+  while (p < end) {
+    char *next = p + (next_waiting(p, &w) - p);
+    if (w.id == id) {
+      memmove(p, next, (size_t)(end - next));
+      c->waiting.len -= (size_t)(next - p);
+      return 1;
+    }
+    p = next;
+  }
+  return 0;
 }
 
 int mg_auto_cancel(struct mcpgw_client *c, uint64_t id) {
   struct mg_buf b;
   if (c->mode == MCPGW_CLIENT_RAW || !id || id > c->next_id) return MCPGW_E_INVALID;
+  if (forget_waiting(c, id)) return MCPGW_OK;
   mg_buf_init(&b, 4096);
   mg_buf_addz(&b, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":");
   mg_buf_addu(&b, id);
