@@ -255,18 +255,15 @@ mcpgw_event *gwt_event(struct gwt *g, int ms) {
 
 /* ---- HTTP clients ------------------------------------------------------------------------------------------------ */
 
-static void connect_to(struct gwt *g, struct gwt_http *c, int slow) {
+static void connect_to(struct gwt *g, struct gwt_http *c, int segment, int window) {
   struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)g->port)};
   a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   memset(c, 0, sizeof *c);
   c->g = g;
   c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   ck_assert_int_ge(c->fd, 0);
-  int segment = 1400, window = 16384;
-  if (slow) { /* small segments keep the other side's send buffer small, too */
-    ck_assert_int_eq(setsockopt(c->fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment), 0);
-    ck_assert_int_eq(setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window), 0);
-  }
+  if (segment) ck_assert_int_eq(setsockopt(c->fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment), 0);
+  if (window) ck_assert_int_eq(setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window), 0);
   ck_assert_int_eq(connect(c->fd, (struct sockaddr *)&a, sizeof a), 0); /* the backlog takes it */
   ck_assert_int_eq(fcntl(c->fd, F_SETFL, O_NONBLOCK), 0);
   int one = 1;
@@ -274,11 +271,15 @@ static void connect_to(struct gwt *g, struct gwt_http *c, int slow) {
 }
 
 void gwt_connect(struct gwt *g, struct gwt_http *c) {
-  connect_to(g, c, 0);
+  connect_to(g, c, 0, 0);
 }
 
 void gwt_connect_slow(struct gwt *g, struct gwt_http *c) {
-  connect_to(g, c, 1);
+  connect_to(g, c, 1400, 16384); /* small segments keep the other side's send buffer small, too */
+}
+
+void gwt_connect_wide(struct gwt *g, struct gwt_http *c) {
+  connect_to(g, c, 0, 524288);
 }
 
 void gwt_close(struct gwt_http *c) {

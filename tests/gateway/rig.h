@@ -60,6 +60,7 @@ void gwt_say(struct gwt_server *s, const char *text);                   /* on th
 /* ---- HTTP ------------------------------------------------------------------------------------------------- */
 void gwt_connect(struct gwt *g, struct gwt_http *c);
 void gwt_connect_slow(struct gwt *g, struct gwt_http *c); /* little fits between it and the gateway */
+void gwt_connect_wide(struct gwt *g, struct gwt_http *c); /* a few MiB fit, no more */
 void gwt_close(struct gwt_http *c); /* frees; NULL-safe twice */
 void gwt_reset(struct gwt_http *c); /* closes with RST */
 void gwt_write(struct gwt_http *c, const void *data, size_t len);
