@@ -67,7 +67,8 @@ int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *po
   mg_buf_init(&c->scratch, (size_t)256 << 10);
   c->contexts = mg_map_new((size_t)config->contexts.max);
   c->tasks = mg_map_new(MG_MAX_TASKS);
-  if (!c->contexts || !c->tasks || new_upstreams(c) != MCPGW_OK) goto out;
+  c->spare = mg_blob_new(NULL, MG_SPARE_BYTES, MG_SPARE_BYTES);
+  if (!c->contexts || !c->tasks || !c->spare || new_upstreams(c) != MCPGW_OK) goto out;
   if ((rc = mg_crypt_init()) != MCPGW_OK || (rc = mg_seal_key_generate(&c->cursor_key)) != MCPGW_OK) goto out;
   *out = c;
   c = NULL;
@@ -104,6 +105,7 @@ void mg_core_free(struct mg_core *c) {
   mg_heap_done(&c->deadlines);
   mg_heap_done(&c->gathers);
   mg_buf_done(&c->scratch);
+  mg_blob_unref(c->spare);
   mg_seal_key_free(c->cursor_key);
   mg_free(c->ups);
   mg_config_unref(c->config);

@@ -20,6 +20,7 @@
 #define MG_MAX_REVERSE 256    /* questions of servers waiting in one context */
 #define MG_MAX_TASKS 4096     /* task ids remembered in a context, and for all modern callers */
 #define MG_MAX_PAGES 1000
+#define MG_SPARE_BYTES (MG_ID_MAX + 256)
 #define MG_MAX_LIST_BYTES ((size_t)8 << 20)
 #define MG_MAX_ITEMS 65536
 #define MG_GATEWAY_INFO "{\"name\":\"mcpgw\",\"version\":\"0.1.0\"}"
@@ -182,6 +183,7 @@ struct mg_core {
   struct mg_heap gathers;   /* of calls that wait */
   struct mg_list links, graveyard; /* alive; dead and to be freed when nobody is on the stack */
   struct mg_buf scratch;           /* headers of the message being sent */
+  mg_blob *spare;                  /* MG_SPARE_BYTES for the error that says that there is no memory */
   struct mg_map *tasks;            /* modern: task id -> upstream + 1 */
   struct mg_seal_key *cursor_key;  /* of this process: list cursors do not outlive it */
   size_t n_calls;

@@ -6,9 +6,9 @@
 
 #define SEGS_FROM ((size_t)16 * 1024) /* shorter messages are cheaper copied than scattered */
 
-static const char oom_reply[] =
-    "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-31006,\"message\":\"out of memory\",\"data\":"
-    "{\"origin\":\"gateway\",\"reason\":\"OVERLOADED\"}}}";
+#define OOM_HEAD "{\"jsonrpc\":\"2.0\",\"id\":"
+#define OOM_TAIL ",\"error\":{\"code\":-31006,\"message\":\"out of memory\",\"data\":{\"origin\":\"gateway\",\"reason\":\"OVERLOADED\"}}}"
+static const char oom_reply[] = OOM_HEAD "null" OOM_TAIL;
 
 /* ---- towards the sink ------------------------------------------------------------------------------- */
 
@@ -34,6 +34,18 @@ void mg_send_blob(struct mg_core *c, struct mg_sink *s, mg_blob *bytes, int fina
   send(c, s, bytes, final, status, NULL);
 }
 
+/* Not even the error can be written: the bytes kept for this say so under the call's own id. NULL: they are
+ * on their way to somebody else. */
+static mg_blob *spare_error(struct mg_core *c, struct mg_slice id) {
+  if (mg_blob_refs(c->spare) > 1) return NULL;
+  mg_blob_set_len(c->spare, 0);
+  if (!id.len) id = MG_LIT("null");
+  int rc = mg_blob_append(c->spare, OOM_HEAD, sizeof OOM_HEAD - 1);
+  if (rc == MCPGW_OK) rc = mg_blob_append(c->spare, id.ptr, id.len);
+  if (rc == MCPGW_OK) rc = mg_blob_append(c->spare, OOM_TAIL, sizeof OOM_TAIL - 1);
+  return rc == MCPGW_OK ? mg_blob_ref(c->spare) : NULL;
+}
+
 static mg_blob *error_blob(struct mg_core *c, struct mg_slice id, const struct mg_fault *f) {
   struct mg_buf b;
   mg_buf_init(&b, 65536);
@@ -42,7 +54,7 @@ static mg_blob *error_blob(struct mg_core *c, struct mg_slice id, const struct m
   mg_buf_done(&b);
   c->stats.errors++;
   if (f->reason == MG_WHY_OVERLOADED) c->stats.overloaded++;
-  return bytes;
+  return bytes ? bytes : spare_error(c, id);
 }
 
 static int fault_status(const struct mg_fault *f, int modern) {
@@ -62,6 +74,10 @@ static void leave_sink(struct mg_call *call, int final) {
 }
 
 void mg_call_emit(struct mg_call *call, mg_blob *bytes, int final, int status) {
+  if (!bytes && !final) { /* it could not be written: better nothing than an error that ends the call */
+    call->core->stats.dropped_notifications++;
+    return;
+  }
   leave_sink(call, final);
   send(call->core, call->sink, bytes, final, status, session_of(call, final));
   if (final) mg_call_finish(call);

@@ -98,6 +98,7 @@ static void drop_events(struct mcpgw_client *c) {
 
 static void on_message(struct mg_out *o, struct mg_outgoing *m) {
   struct mcpgw_client *c = MG_CONTAINER(o, struct mcpgw_client, out);
+  if (m->final && !m->segs[0].blob) mg_peer_fail(c, "out of memory"); /* an error that cannot name its request */
   if (c->mode == MCPGW_CLIENT_RAW) mg_peer_event(c, MCPGW_EVENT_MESSAGE, 0, m->segs, m->n);
   else mg_auto_message(c, m->segs, m->n);
 }
