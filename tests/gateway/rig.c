@@ -24,7 +24,9 @@ uint64_t gwt_ms(void) {
 /* ---- servers ----------------------------------------------------------------------------------------------- */
 
 static void say(struct gwt_server *s, mg_memory_conn *conn, const char *text, size_t len) {
-  if (mg_memory_reply_text(conn, text, len) != MCPGW_OK) s->failed_replies++;
+  if (mg_memory_reply_text(conn, text, len) == MCPGW_OK) return;
+  s->failed_replies++;
+  if (s->g->oom) mg_memory_end(conn, "the server has no memory left"); /* better than silence */
 }
 
 static void result(struct gwt_server *s, mg_memory_conn *conn, const char *id, const char *json) {
@@ -184,7 +186,9 @@ static int add_servers(struct gwt *g) {
 
 int gwt_try_up(struct gwt *g, const char *gateway, int n_servers) {
   char text[2048];
+  int oom = g->oom;
   memset(g, 0, sizeof *g);
+  g->oom = oom;
   g->live = mg_mem_live();
   g->n_servers = n_servers;
   for (int i = 0; i < 3; i++) {
@@ -205,6 +209,7 @@ int gwt_try_up(struct gwt *g, const char *gateway, int n_servers) {
 }
 
 void gwt_up(struct gwt *g, const char *gateway, int n_servers) {
+  g->oom = 0;
   int rc = gwt_try_up(g, gateway, n_servers);
   ck_assert_msg(rc == MCPGW_OK, "%s; %s; %s", mcpgw_strerror(rc), mcpgw_config_error(g->config), mcpgw_gateway_error(g->gw));
 }

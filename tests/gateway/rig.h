@@ -47,7 +47,7 @@ struct gwt_http { /* one client connection */
 
 /* gateway: members of the gateway object ("\"sse_after_ms\":20,"), or "". Servers are a, b, c; it listens. */
 void gwt_up(struct gwt *g, const char *gateway, int n_servers);
-int gwt_try_up(struct gwt *g, const char *gateway, int n_servers); /* as above; a result code */
+int gwt_try_up(struct gwt *g, const char *gateway, int n_servers); /* as above; a result code. Set g->oom first */
 void gwt_down(struct gwt *g); /* checks that memory is as before */
 void gwt_turn(struct gwt *g, int ms);
 int gwt_wait(struct gwt *g, const int *counter, int value, int ms); /* 1: it got there */

@@ -165,6 +165,8 @@ START_TEST(everything_from_there) {
 }
 END_TEST
 
+Suite *oom_doors_suite(void); /* doors.c */
+
 int main(void) {
   Suite *s = suite_create("oom");
   TCase *t = tcase_create("the call path");
@@ -174,6 +176,7 @@ int main(void) {
   tcase_add_test(t, everything_from_there);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
+  srunner_add_suite(r, oom_doors_suite());
   srunner_run_all(r, CK_NORMAL);
   int failed = srunner_ntests_failed(r);
   srunner_free(r);

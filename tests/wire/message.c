@@ -133,7 +133,7 @@ START_TEST(a_bad_request_still_tells_its_id) {
 END_TEST
 
 START_TEST(progress_tokens_have_a_ceiling_too) {
-  char doc[800];
+  char doc[1400];
   struct mg_msg m;
   struct mg_wire_fault why;
   make_ids();

@@ -1,0 +1,2 @@
+/* tests/oom/rig: the gateway's rig (tests/gateway/rig.h), as it is. */
+#include "gateway/rig.c"
