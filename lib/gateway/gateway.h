@@ -173,6 +173,7 @@ struct mcpgw_client {
   struct mg_view view;
   unsigned mode;
   int closed;            /* CLOSED was told */
+  struct mcpgw_event *farewell; /* to tell it with when there is no memory; NULL once it is on its way */
   int stage;             /* AUTO: see auto.c */
   int deferred, dead;    /* AUTO: a step is posted; closed meanwhile, the step frees it */
   uint64_t next_id;

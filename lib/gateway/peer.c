@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "gateway/gateway.h"
 
+#define FAREWELL_BYTES ((size_t)200)
+
 /* ---- events ------------------------------------------------------------------------------------------------ */
 
 void mg_peer_event_free(struct mcpgw_event *e) {
@@ -55,10 +57,32 @@ int mg_peer_event_text(struct mcpgw_client *c, unsigned kind, uint64_t id, struc
   return mg_peer_event(c, kind, id, &seg, 1);
 }
 
+/* The event that was set aside when the client was opened: its end can be told without memory. */
+static void say_farewell(struct mcpgw_client *c, const char *why) {
+  struct mcpgw_event *e = c->farewell;
+  size_t n = strlen(why);
+  if (!e) return;
+  c->farewell = NULL;
+  mg_blob_append(e->bytes, why, n < FAREWELL_BYTES ? n : FAREWELL_BYTES - 1);
+  *mg_blob_tail(e->bytes) = 0;
+  e->len = mg_blob_len(e->bytes);
+  mg_list_add(&c->gw->events, &e->node);
+  c->gw->n_events++;
+}
+
+static int keep_farewell(struct mcpgw_client *c) {
+  struct mcpgw_event *e = c->farewell = mg_calloc(1, sizeof *e);
+  if (!e) return MCPGW_E_NOMEM;
+  e->kind = MCPGW_EVENT_CLOSED;
+  e->client = c;
+  e->bytes = mg_blob_new(NULL, FAREWELL_BYTES, FAREWELL_BYTES);
+  return e->bytes ? MCPGW_OK : MCPGW_E_NOMEM;
+}
+
 void mg_peer_fail(struct mcpgw_client *c, const char *why) {
   if (c->closed) return;
   c->closed = 1;
-  mg_peer_event_text(c, MCPGW_EVENT_CLOSED, 0, mg_slice_z(why));
+  if (mg_peer_event_text(c, MCPGW_EVENT_CLOSED, 0, mg_slice_z(why)) != MCPGW_OK) say_farewell(c, why);
 }
 
 int mg_peer_next(struct mcpgw_gateway *gw, struct mcpgw_event **out) {
@@ -67,12 +91,13 @@ int mg_peer_next(struct mcpgw_gateway *gw, struct mcpgw_event **out) {
   struct mcpgw_event *e = (struct mcpgw_event *)node;
   mg_list_del(node);
   gw->n_events--;
-  int rc = mg_segs_join(&gw->budget, e->segs, e->n_segs, &e->bytes);
+  int rc = e->bytes ? MCPGW_OK : mg_segs_join(&gw->budget, e->segs, e->n_segs, &e->bytes);
   mg_free(e->segs);
   e->segs = NULL;
   if (rc != MCPGW_OK) {
     gw->events_dropped++;
-    if (e->kind != MCPGW_EVENT_CLOSED) mg_peer_fail(e->client, "out of memory");
+    if (e->kind == MCPGW_EVENT_CLOSED) say_farewell(e->client, "out of memory");
+    else mg_peer_fail(e->client, "out of memory");
     mg_peer_event_free(e);
     return rc;
   }
@@ -118,6 +143,11 @@ int mg_peer_open(struct mcpgw_gateway *gw, struct mg_slice server, unsigned mode
   if (gw->n_clients >= MG_MAX_CLIENTS) return MCPGW_E_LIMIT;
   struct mcpgw_client *c = mg_calloc(1, sizeof *c);
   if (!c) return MCPGW_E_NOMEM;
+  if (keep_farewell(c) != MCPGW_OK) {
+    mg_peer_event_free(c->farewell);
+    mg_free(c);
+    return MCPGW_E_NOMEM;
+  }
   mg_sink_init(&c->out.sink);
   c->out.message = on_message;
   c->owner.ctx_ended = ctx_ended;
@@ -142,6 +172,8 @@ void mg_peer_close(struct mcpgw_client *c) {
   mg_list_del(&c->node);
   gw->n_clients--;
   mg_buf_done(&c->waiting);
+  mg_peer_event_free(c->farewell);
+  c->farewell = NULL;
   c->dead = 1;
   if (!c->deferred) mg_free(c);
   mg_gw_settle(gw);
