@@ -40,7 +40,8 @@ static int new_upstreams(struct mg_core *c) {
   c->ups = mg_calloc(c->n_ups ? c->n_ups : 1, sizeof *c->ups);
   if (!c->ups) return MCPGW_E_NOMEM;
   for (size_t i = 0; i < c->n_ups; i++) {
-    struct mg_upstream *u = &c->ups[i];
+    struct mg_upstream *u = c->ups[i] = mg_calloc(1, sizeof *u);
+    if (!u) return MCPGW_E_NOMEM;
     u->core = c;
     u->index = i;
     u->cfg = &c->config->servers[i];
@@ -60,6 +61,7 @@ int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *po
   c->budget = budget;
   c->log = log;
   mg_list_init(&c->links);
+  mg_list_init(&c->calls);
   mg_list_init(&c->graveyard);
   mg_heap_init(&c->expiries, (size_t)config->contexts.max + 1);
   mg_heap_init(&c->deadlines, MAX_DEADLINES);
@@ -107,6 +109,7 @@ void mg_core_free(struct mg_core *c) {
   mg_buf_done(&c->scratch);
   mg_blob_unref(c->spare);
   mg_seal_key_free(c->cursor_key);
+  for (size_t i = 0; c->ups && i < c->n_ups; i++) mg_free(c->ups[i]);
   mg_free(c->ups);
   mg_config_unref(c->config);
   mg_free(c);
@@ -127,7 +130,7 @@ size_t mg_core_contexts(const struct mg_core *c) {
 int mg_core_supported(const struct mg_core *c, struct mg_view view, struct mg_buf *out) {
   int modern = 0, legacy = 0;
   for (size_t i = view.first; i < view.first + view.n; i++) {
-    if (c->ups[i].speaks_modern >= 0) modern = 1;
+    if (c->ups[i]->speaks_modern >= 0) modern = 1;
     else legacy = 1;
   }
   return mg_revision_list(out, modern, legacy);

@@ -124,7 +124,7 @@ struct mg_call { /* one request from downstream */
   struct mg_core *core;
   struct mg_ctx *ctx; /* NULL: modern */
   struct mg_sink *sink;
-  struct mg_list in_sink;
+  struct mg_list in_sink, in_core;
   struct mg_view view;
   struct mg_text id, token; /* as the client wrote them */
   int method, modern, is_listen, paged, refreshed;
@@ -175,7 +175,7 @@ struct mg_core {
   void *ports_arg;
   struct mg_budget *budget;
   struct mg_log *log;
-  struct mg_upstream *ups;
+  struct mg_upstream **ups; /* n_ups of them, in config order */
   size_t n_ups;
   struct mg_map *contexts;  /* id -> ctx */
   struct mg_heap expiries;  /* of contexts */
@@ -186,7 +186,8 @@ struct mg_core {
   mg_blob *spare;                  /* MG_SPARE_BYTES for the error that says that there is no memory */
   struct mg_map *tasks;            /* modern: task id -> upstream + 1 */
   struct mg_seal_key *cursor_key;  /* of this process: list cursors do not outlive it */
-  size_t n_calls;
+  struct mg_list calls;            /* all of them, listen streams too */
+  size_t n_calls;                  /* without listen streams */
   int draining, ending; /* no new requests; no new links */
   struct mg_stats stats;
 };

@@ -173,6 +173,7 @@ int mg_call_new(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *
   call->blob = mg_blob_ref(in->blob);
   call->doc = m->doc;
   mg_list_add(&in->sink->calls, &call->in_sink);
+  mg_list_add(&c->calls, &call->in_core);
   c->n_calls++;
   c->stats.requests++;
   *out = call;
@@ -186,6 +187,7 @@ static void cancel_legs(struct mg_call *call, struct mg_slice reason) {
 
 void mg_call_finish(struct mg_call *call) {
   mg_list_del(&call->in_sink);
+  mg_list_del(&call->in_core);
   if (call->ctx) mg_map_del(call->ctx->calls, mg_text_slice(&call->id));
   mg_heap_del(&call->core->gathers, &call->deadline);
   for (size_t i = 0; i < call->n_waiters; i++) mg_list_del(&call->waiters[i].node);

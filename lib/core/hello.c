@@ -71,7 +71,7 @@ static void collect(struct mg_call *call, struct hello *h) {
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
     if (l) add_link(h, l);
-    else late |= may_come(call, &call->core->ups[i]);
+    else late |= may_come(call, call->core->ups[i]);
   }
   if (!late) return;
   h->caps |= LATE_CAPS;
@@ -137,7 +137,7 @@ void mg_merge_none(struct mg_call *call) {
   struct mg_buf b;
   int legacy = 0;
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++)
-    if (c->ups[i].speaks_modern < 0) legacy = 1; /* an older client would be served */
+    if (c->ups[i]->speaks_modern < 0) legacy = 1; /* an older client would be served */
   if (!legacy) {
     struct mg_fault f = {.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .delivered = MCPGW_DELIVERED_NO,
                          .text = "no upstream is available; mcpgw check tells which and why"};
@@ -202,7 +202,7 @@ static void forward_hello(struct mg_call *call, mg_blob *hello) {
 
 static void initialize_one(struct mg_call *call, uint64_t now_ms) {
   struct mg_ctx *ctx = call->ctx;
-  struct mg_upstream *up = &call->core->ups[call->view.first];
+  struct mg_upstream *up = call->core->ups[call->view.first];
   struct mg_link *l = mg_link_peek(call->core, ctx, call->view.first);
   if (l) {
     ctx->revision = l->revision;

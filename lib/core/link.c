@@ -114,7 +114,7 @@ static int may_open(struct mg_upstream *up, struct mg_ctx *ctx, uint64_t now_ms,
 
 struct mg_link *mg_link_get(struct mg_core *c, struct mg_ctx *ctx, size_t upstream, uint64_t now_ms,
                             struct mg_fault *why) {
-  struct mg_upstream *up = &c->ups[upstream];
+  struct mg_upstream *up = c->ups[upstream];
   struct mg_link *l = ctx ? ctx->links[upstream - ctx->view.first] : up->modern;
   if (l) return l;
   *why = (struct mg_fault){
@@ -124,7 +124,7 @@ struct mg_link *mg_link_get(struct mg_core *c, struct mg_ctx *ctx, size_t upstre
 }
 
 struct mg_link *mg_link_peek(struct mg_core *c, struct mg_ctx *ctx, size_t upstream) {
-  struct mg_link *l = ctx ? ctx->links[upstream - ctx->view.first] : c->ups[upstream].modern;
+  struct mg_link *l = ctx ? ctx->links[upstream - ctx->view.first] : c->ups[upstream]->modern;
   return l && l->state == MG_LINK_READY ? l : NULL;
 }
 

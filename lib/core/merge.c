@@ -62,7 +62,7 @@ void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b) {
     sep = ",";
   }
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
-    struct mg_upstream *up = &call->core->ups[i];
+    struct mg_upstream *up = call->core->ups[i];
     if (is_there(call, i, kind)) continue;
     mg_buf_addz(b, n ? "," : sep);
     if (!n++) mg_buf_addz(b, "\"dev.mcpgw/unavailable\":{");

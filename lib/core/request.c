@@ -14,7 +14,7 @@ static int told_of_loss(struct mg_call *call, size_t upstream) {
   *lost = 0;
   struct mg_fault f = {.reason = MG_WHY_STATE_LOST,
                        .delivered = MCPGW_DELIVERED_NO,
-                       .upstream = call->core->ups[upstream].cfg->name,
+                       .upstream = call->core->ups[upstream]->cfg->name,
                        .text = "the upstream's session ended and what it remembered is gone; the next call starts anew"};
   mg_call_fail(call, &f);
   return 1;

@@ -20,7 +20,7 @@ void mg_restore_note(struct mg_ctx *ctx, const struct mg_msg *m, size_t upstream
     mg_map_del(ctx->subscriptions, uri_of(m));
   }
   if (rc != MCPGW_OK && rc != MCPGW_E_EXISTS)
-    mg_log(ctx->core->log, MG_LOG_WARN, "restore.not_kept", "upstream", ctx->core->ups[upstream].cfg->name, "method",
+    mg_log(ctx->core->log, MG_LOG_WARN, "restore.not_kept", "upstream", ctx->core->ups[upstream]->cfg->name, "method",
            mg_method_name(m->method), "context", mg_ctx_tag(ctx), (char *)0);
 }
 

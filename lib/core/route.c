@@ -33,7 +33,7 @@ int mg_task_remember(struct mg_call *call, struct mg_slice task_id, size_t upstr
     fault = "its new task has the id of another upstream's, which keeps it; the new one cannot be asked for";
   }
   if (fault)
-    mg_log(call->core->log, MG_LOG_WARN, "task.lost", "upstream", call->core->ups[upstream].cfg->name, "text", fault, (char *)0);
+    mg_log(call->core->log, MG_LOG_WARN, "task.lost", "upstream", call->core->ups[upstream]->cfg->name, "text", fault, (char *)0);
   return rc;
 }
 
