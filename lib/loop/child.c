@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -26,8 +25,8 @@ enum stage { RUNNING, ENDING, TERMED, KILLED, REAPED };
 struct mg_child {
   struct mg_list node; /* in mg_children.all until reaped */
   struct mg_loop *loop;
-  pid_t pid;           /* the launcher's, or the command's own; leader of its session and group */
-  int pidfd, lifeline; /* lifeline: -1 without launcher, or once closed */
+  struct mg_process process; /* the launcher, or the command itself; leads its session and group */
+  int lifeline;              /* -1 without launcher, or once closed */
   struct mg_watch *watch;
   struct mg_timer *timer;
   mg_child_exit_cb cb;
@@ -57,32 +56,19 @@ static void destroy(struct mg_child *c) {
   mg_timer_free(c->timer);
   drain_done(c, 0);
   drain_done(c, 1);
-  close_fd(&c->pidfd);
+  close_fd(&c->process.pidfd);
   close_fd(&c->lifeline);
   mg_free(c);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------- */
 
-/* Only while the leader is not reaped: as long as even its zombie is there, the number is ours. */
-static void signal_group(const struct mg_child *c, int sig) {
-  if (c->stage != REAPED) (void)kill(-c->pid, sig);
-}
-
 /* 1: reaped, *status says how. 0: it still runs. The zombie holds the group's number while the rest of
- * the group is KILLed, so that no stranger can be hit. */
+ * the group is KILLed. */
 static int reap(struct mg_child *c, int *status) {
-  siginfo_t si;
-  pid_t got;
-  si.si_pid = 0;
-  if (waitid(P_PID, (id_t)c->pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0) {
-    if (si.si_pid != c->pid) return 0;
-    signal_group(c, SIGKILL);
-    while ((got = waitpid(c->pid, status, 0)) < 0 && errno == EINTR) {
-    }
-    if (got == c->pid) return 1;
-  }
-  *status = MG_CHILD_STOLEN;
+  if (!mg_process_ended(&c->process)) return 0;
+  mg_process_signal_group(&c->process, SIGKILL);
+  if (mg_process_reap(&c->process, status) != 0) *status = MG_CHILD_STOLEN;
   return 1;
 }
 
@@ -96,7 +82,7 @@ static void on_exit_seen(void *arg, int events) {
   mg_loop_children(c->loop)->count--;
   mg_watch_free(c->watch);
   c->watch = NULL;
-  close_fd(&c->pidfd);
+  close_fd(&c->process.pidfd);
   close_fd(&c->lifeline);
   mg_timer_set(c->timer, UINT64_MAX);
   if (c->orphan) destroy(c);
@@ -107,7 +93,7 @@ static void on_exit_seen(void *arg, int events) {
  * is killed need say nothing. CONT, for the launcher might have been stopped. 0: it cannot hear us. */
 static int tell_launcher(struct mg_child *c, char what) {
   if (c->lifeline < 0 || send(c->lifeline, &what, 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1) return 0;
-  (void)kill(c->pid, SIGCONT);
+  mg_process_signal(&c->process, SIGCONT);
   return 1;
 }
 
@@ -117,8 +103,8 @@ static void term_group(struct mg_child *c) {
   if (tell_launcher(c, 't')) {
     if (grace < UINT64_MAX - LAUNCHER_GRACE_MS) grace += LAUNCHER_GRACE_MS;
   } else {
-    signal_group(c, SIGTERM);
-    signal_group(c, SIGCONT);
+    mg_process_signal_group(&c->process, SIGTERM);
+    mg_process_signal_group(&c->process, SIGCONT);
   }
   mg_timer_set(c->timer, grace);
 }
@@ -128,7 +114,7 @@ static void on_due(void *arg) {
   if (c->stage == ENDING) {
     term_group(c);
   } else if (c->stage == TERMED) {
-    signal_group(c, SIGKILL);
+    mg_process_signal_group(&c->process, SIGKILL);
     c->stage = KILLED;
   }
 }
@@ -145,7 +131,7 @@ static void kill_now(struct mg_child *c) {
     mg_timer_set(c->timer, LAUNCHER_GRACE_MS);
     return;
   }
-  signal_group(c, SIGKILL);
+  mg_process_signal_group(&c->process, SIGKILL);
   c->stage = KILLED;
 }
 
@@ -207,22 +193,21 @@ int mg_child_spawn(struct mg_loop *l, const struct mg_child_opts *o, mg_child_ex
   struct mg_child *c = mg_calloc(1, sizeof *c);
   if (!c) return mg_err_set(err, rc, "out of memory starting a command");
   c->loop = l;
-  c->pidfd = c->lifeline = c->drain_fd[0] = c->drain_fd[1] = -1;
+  c->process.pidfd = c->lifeline = c->drain_fd[0] = c->drain_fd[1] = -1;
   c->cb = cb;
   c->arg = arg;
   c->term_ms = o->term_ms;
   c->kill_ms = o->kill_ms;
   if ((rc = mg_timer_new(l, on_due, c, &c->timer))) goto out;
   if ((rc = mg_spawn(o, &s, err))) goto out;
-  c->pid = s.pid;
-  c->pidfd = s.pidfd;
+  c->process = s.process;
   c->lifeline = s.lifeline;
-  if ((rc = mg_watch_new(l, c->pidfd, on_exit_seen, c, &c->watch)) ||
+  if ((rc = mg_watch_new(l, c->process.pidfd, on_exit_seen, c, &c->watch)) ||
       (rc = mg_watch_set(c->watch, MG_READ))) {
     mg_watch_free(c->watch); /* before its fd is closed */
     c->watch = NULL;
     mg_spawn_undo(&s);
-    c->pidfd = c->lifeline = -1;
+    c->process.pidfd = c->lifeline = -1;
     goto out;
   }
   mg_list_add(&all->all, &c->node);
@@ -238,7 +223,7 @@ out:
 }
 
 int mg_child_pid(const struct mg_child *c) {
-  return (int)c->pid;
+  return (int)c->process.pid;
 }
 
 /* ---- all of them --------------------------------------------------------------------------------- */
@@ -283,7 +268,7 @@ void mg_children_finish(struct mg_loop *l) {
   (void)mg_child_drain(l, FINISH_MS);
   while ((at = mg_list_first(head))) {
     struct mg_child *c = MG_CONTAINER(at, struct mg_child, node);
-    signal_group(c, SIGKILL);
+    mg_process_signal_group(&c->process, SIGKILL);
     mg_list_del(&c->node);
     if (c->orphan) destroy(c);
   }

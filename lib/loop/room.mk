@@ -1,1 +1,1 @@
-loop := loop child spawn sigpipe
+loop := loop child process spawn sigpipe

@@ -1,19 +1,16 @@
 /* loop/spawn.c owns the start of a process: looking up the command in the PATH it will see itself, the
- * socketpairs, posix_spawn with a clean signal state and no descriptor but 0, 1, 2 and the lifeline. It
- * must never fork by hand (the host may be a threaded program) nor look at our own environment. */
+ * socketpairs, the launcher's command line, and undoing it all. It must never look at our own
+ * environment. The process itself is process.c's. */
 #include "loop/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -165,59 +162,16 @@ static int args_make(struct args *a, const struct mg_child_opts *o, const char *
   return MCPGW_OK;
 }
 
-/* ---- posix_spawn --------------------------------------------------------------------------------- */
-
-static int fill_actions(posix_spawn_file_actions_t *fa, const struct ends *e, const char *cwd) {
-  int rc = posix_spawn_file_actions_adddup2(fa, e->in[1], 0);
-  if (!rc) rc = posix_spawn_file_actions_adddup2(fa, e->out[1], 1);
-  if (!rc) rc = posix_spawn_file_actions_adddup2(fa, e->err[1], 2);
-  if (!rc && e->life[1] >= 0) rc = posix_spawn_file_actions_adddup2(fa, e->life[1], LIFELINE_FD);
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
-  /* The host's descriptors, which need not be CLOEXEC, are none of the child's business. (The launcher
-   * closes them too.) */
-  if (!rc) rc = posix_spawn_file_actions_addclosefrom_np(fa, e->life[1] >= 0 ? LIFELINE_FD + 1 : 3);
-#endif
-  if (!rc && cwd) rc = posix_spawn_file_actions_addchdir_np(fa, cwd);
-  return rc;
-}
-
-/* The child starts with no signal blocked (we block SIGPIPE) and none ignored (the host may). */
-static int fill_attr(posix_spawnattr_t *at) {
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  int rc = posix_spawnattr_setsigmask(at, &none);
-  if (!rc) rc = posix_spawnattr_setsigdefault(at, &all);
-  if (!rc)
-    rc = posix_spawnattr_setflags(at, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  return rc;
-}
-
-static int start(const char *file, const struct args *a, const struct mg_child_opts *o, const struct ends *e,
-                 pid_t *pid) {
-  static const char *const no_env[] = {NULL};
-  posix_spawn_file_actions_t fa;
-  posix_spawnattr_t at;
-  int rc = posix_spawn_file_actions_init(&fa);
-  if (rc) return rc;
-  if ((rc = posix_spawnattr_init(&at)) == 0) {
-    rc = fill_actions(&fa, e, o->cwd);
-    if (!rc) rc = fill_attr(&at);
-    if (!rc) {
-      rc = posix_spawn(pid, file, &fa, &at, (char *const *)a->v, (char *const *)(o->env ? o->env : no_env));
-    }
-    (void)posix_spawnattr_destroy(&at);
-  }
-  (void)posix_spawn_file_actions_destroy(&fa);
-  return rc;
-}
+/* ---- the start ----------------------------------------------------------------------------------- */
 
 static int start_failed(int sys, const char *file, struct mg_err *err) {
-  int rc = sys == ENOMEM ? MCPGW_E_NOMEM : sys == EAGAIN || sys == E2BIG ? MCPGW_E_LIMIT : MCPGW_E_IO;
+  int rc = sys == ENOMEM ? MCPGW_E_NOMEM : sys == EAGAIN || sys == E2BIG || sys == EMFILE || sys == ENFILE ? MCPGW_E_LIMIT : MCPGW_E_IO;
   const char *why = sys == ENOENT    ? "its interpreter is missing"
                     : sys == ENOEXEC ? "not a program: it needs a #! line"
                     : sys == EACCES  ? "permission denied"
                     : sys == EAGAIN  ? "too many processes"
+                    : sys == EMFILE  ? "no descriptor left to watch it by; raise the open files limit"
+                    : sys == ENOSYS  ? "Linux 5.4 or later is needed"
                     : sys == E2BIG   ? "its arguments and environment are too large"
                     : sys == ENOMEM  ? "out of memory"
                                      : "the system refused";
@@ -225,37 +179,37 @@ static int start_failed(int sys, const char *file, struct mg_err *err) {
 }
 
 void mg_spawn_undo(struct mg_spawned *s) {
-  int fds[] = {s->pidfd, s->lifeline, s->in_fd, s->out_fd, s->err_fd};
+  int fds[] = {s->process.pidfd, s->lifeline, s->in_fd, s->out_fd, s->err_fd}, status;
   size_t i;
-  (void)kill(-s->pid, SIGKILL);
-  while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR) {
-  }
+  mg_process_signal_group(&s->process, SIGKILL);
+  (void)mg_process_reap(&s->process, &status);
   for (i = 0; i < sizeof fds / sizeof *fds; i++) {
     if (fds[i] >= 0) close(fds[i]);
   }
 }
 
-static int take(struct ends *e, pid_t pid, struct mg_spawned *out, struct mg_err *err) {
-  struct mg_spawned s = {pid, -1, e->life[0], e->in[0], e->out[0], e->err[0]};
+static int start(const struct mg_child_opts *o, const char *path, const struct args *a, struct ends *e,
+                 struct mg_spawned *out, struct mg_err *err) {
+  static const char *const no_env[] = {NULL};
+  struct mg_process_start p = {o->launcher ? o->launcher : path,
+                               a->v,
+                               o->env ? o->env : no_env,
+                               o->cwd,
+                               {e->in[1], e->out[1], e->err[1], e->life[1]}};
+  int sys = mg_process_start(&p, &out->process);
+  if (sys) return start_failed(sys, p.file, err);
+  out->lifeline = e->life[0];
+  out->in_fd = e->in[0];
+  out->out_fd = e->out[0];
+  out->err_fd = e->err[0];
   e->life[0] = e->in[0] = e->out[0] = e->err[0] = -1;
-  /* Nobody but us reaps it, so the number cannot have changed hands. CLOEXEC is implied. */
-  s.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-  if (s.pidfd < 0) {
-    int sys = errno;
-    mg_spawn_undo(&s);
-    return mg_err_set(err, sys == EMFILE || sys == ENFILE ? MCPGW_E_LIMIT : MCPGW_E_IO,
-                      "cannot watch a child process (pidfd_open: errno %d); Linux 5.3 or later is needed",
-                      sys);
-  }
-  *out = s;
   return MCPGW_OK;
 }
 
 int mg_spawn(const struct mg_child_opts *o, struct mg_spawned *out, struct mg_err *err) {
   struct ends e = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
   char path[PATH_MAX];
-  pid_t pid = -1;
-  int rc, sys;
+  int rc;
   struct args *a = mg_alloc(sizeof *a);
   if (!a) return mg_err_set(err, MCPGW_E_NOMEM, "out of memory starting a command");
   rc = MCPGW_E_INVALID;
@@ -273,12 +227,7 @@ int mg_spawn(const struct mg_child_opts *o, struct mg_spawned *out, struct mg_er
                      errno);
     goto out;
   }
-  const char *file = o->launcher ? o->launcher : path;
-  if ((sys = start(file, a, o, &e, &pid))) {
-    rc = start_failed(sys, file, err);
-    goto out;
-  }
-  rc = take(&e, pid, out, err);
+  rc = start(o, path, a, &e, out, err);
 out:
   ends_close(&e);
   mg_free(a);

@@ -1,13 +1,12 @@
 /* loop/spawn: starts one process with its four descriptors. Only child.c includes it. */
 #ifndef MG_LOOP_SPAWN_H
 #define MG_LOOP_SPAWN_H
-#include <sys/types.h>
-
 #include "loop/child.h"
+#include "loop/process.h"
 
 struct mg_spawned {
-  pid_t pid;
-  int pidfd, lifeline;       /* lifeline: -1 without launcher */
+  struct mg_process process;
+  int lifeline;              /* -1 without launcher */
   int in_fd, out_fd, err_fd; /* our ends: non-blocking, CLOEXEC */
 };
 /* On success everything in *out is OWNED by the caller. */
