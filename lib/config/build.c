@@ -71,6 +71,7 @@ void mg_config_release(struct mg_cfg_snap *s) {
     explicit_bzero(c->data, c->used);
     mg_free(c);
   }
+  mg_map_free(s->pins);
   mg_free(s);
 }
 

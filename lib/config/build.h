@@ -3,6 +3,7 @@
 #ifndef MG_CONFIG_BUILD_H
 #define MG_CONFIG_BUILD_H
 #include "base/buf.h"
+#include "base/map.h"
 #include "config/config.h"
 #include "json/doc.h"
 #include <stdatomic.h>
@@ -21,6 +22,8 @@
 #define MG_CFG_GLOB_BYTES 256
 #define MG_CFG_NOTES 1000
 #define MG_CFG_PATH_TEXT 200
+#define MG_CFG_LOCK_BYTES ((size_t)16 * 1024 * 1024)
+#define MG_CFG_PINS 100000
 
 /* ---- the snapshot and its arena (build.c) ----------------------------------------------------------- */
 struct mg_cfg_chunk;
@@ -32,6 +35,7 @@ struct mg_cfg_snap {
   struct mg_cfg_server *servers; /* what pub.servers points to, while it may still grow */
   struct mg_cfg_note *notes;
   size_t cap_servers, cap_notes;
+  struct mg_map *pins; /* see pin.c; NULL: no lock file */
 };
 struct mg_cfg_snap *mg_config_snap(struct mg_config *c);
 void *mg_config_alloc(struct mg_cfg_snap *s,
@@ -138,6 +142,9 @@ int mg_config_dotenv(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct 
 /* A file of at most max bytes appended to out; regular: nothing but a regular file. On failure *why is a
  * short text (a constant or in text). */
 int mg_config_slurp(const char *path, size_t max, int regular, struct mg_buf *out, char why[128]);
+
+/* Reads the lock file that pin.file names (pin.c). */
+int mg_config_read_pins(struct mg_cfg_build *b, const struct mg_cfg_at *at);
 
 /* Expands ${VAR}, ${VAR:-default}, ${env:VAR} into the arena. */
 int mg_config_expand(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct mg_slice text,

@@ -2,12 +2,14 @@
  * here reads the process's own, opens a socket or starts anything. Names are DESIGN §15's. */
 #ifndef MG_CONFIG_CONFIG_H
 #define MG_CONFIG_CONFIG_H
+#include "base/buf.h"
 #include "base/err.h"
 
 enum mg_server_kind { MG_SERVER_STDIO = 1, MG_SERVER_HTTP, MG_SERVER_SSE, MG_SERVER_CUSTOM };
 enum mg_cfg_era { MG_ERA_AUTO = 0, MG_ERA_LEGACY, MG_ERA_MODERN };
 enum mg_cfg_isolation { MG_ISO_DEFAULT = 0, MG_ISO_SESSION, MG_ISO_PRINCIPAL, MG_ISO_SHARED };
 enum mg_cfg_effect { MG_EFFECT_UNSET = 0, MG_EFFECT_ONCE, MG_EFFECT_IDEMPOTENT, MG_EFFECT_READ };
+enum mg_cfg_pin_mode { MG_PIN_OFF = 0, MG_PIN_WARN, MG_PIN_BLOCK };
 enum mg_cfg_no_handle { MG_NO_HANDLE_PRINCIPAL = 0, MG_NO_HANDLE_FRESH, MG_NO_HANDLE_REFUSE };
 
 struct mg_cfg_timeouts {
@@ -66,6 +68,10 @@ struct mg_config {
     uint64_t ttl_ms, max_bytes;
   } idempotency;
   uint64_t store_quota_bytes;
+  struct {
+    const char *file; /* or NULL: nothing is pinned */
+    int mode;         /* MG_PIN_* */
+  } pin;
   const char *admin_listen; /* or NULL */
   int log_level;            /* MG_LOG_* */
   int insecure_plain_http;  /* 0; set by --insecure-plain-http, never by a document */
@@ -95,5 +101,19 @@ int mg_config_add_stdio(struct mg_config *c, struct mg_slice name, const char *c
 int mg_config_add_http(struct mg_config *c, struct mg_slice name, struct mg_slice url, const char *const *headers,
                        struct mg_err *err);
 int mg_config_add_custom(struct mg_config *c, struct mg_slice name, struct mg_err *err); /* MG_SERVER_CUSTOM */
+
+/* ---- pinned definitions: what `mcpgw pin` wrote down ---------------------------------------------------- */
+enum mg_pin_kind { MG_PIN_TOOL = 't', MG_PIN_PROMPT = 'p' };
+enum mg_pin_verdict {
+  MG_PIN_FREE = 0, /* the server is not in the lock file: nothing of it is pinned */
+  MG_PIN_SAME,     /* as written down, white space apart */
+  MG_PIN_CHANGED,
+  MG_PIN_ADDED     /* the server is in the lock file, this is not */
+};
+/* How a definition as a server lists it compares. changed: gets the names of the members that differ, with a
+ * + or - for those that came or went, comma-separated ("description, +annotations"). */
+int mg_config_pinned(const struct mg_config *c, struct mg_slice server, int kind, struct mg_slice name,
+                     struct mg_slice definition, struct mg_buf *changed);
+
 int mg_config_set_listen(struct mg_config *c, const char *addr); /* replaces all; NULL: none; else INVALID */
 #endif

@@ -110,6 +110,12 @@ TABLE(idempotency, idempotency_keys);
 static const struct mg_cfg_key store_keys[] = {
     UINT("quota_bytes", mg_config, store_quota_bytes, MIB, 64 * GIB, 4 * GIB)};
 TABLE(store, store_keys);
+static const struct mg_cfg_word pin_words[] = {
+    {"off", MG_PIN_OFF}, {"warn", MG_PIN_WARN}, {"block", MG_PIN_BLOCK}, {NULL, 0}};
+static const struct mg_cfg_key pin_keys[] = {
+    TEXT("file", mg_config, pin.file, mg_config_bad_path, NULL),
+    WORD("mode", mg_config, pin.mode, pin_words, MG_PIN_WARN)};
+TABLE(pin, pin_keys);
 static const struct mg_cfg_key admin_keys[] = {
     TEXT("listen", mg_config, admin_listen, mg_config_bad_listen, NULL)};
 TABLE(admin, admin_keys);
@@ -130,6 +136,7 @@ static const struct mg_cfg_key gateway_keys[] = {
     {.name = "contexts", .kind = MG_KEY_OBJECT, .inner = &contexts},
     {.name = "idempotency", .kind = MG_KEY_OBJECT, .inner = &idempotency, .later = 1},
     {.name = "store", .kind = MG_KEY_OBJECT, .inner = &store, .later = 1},
+    {.name = "pin", .kind = MG_KEY_OBJECT, .inner = &pin},
     {.name = "admin", .kind = MG_KEY_OBJECT, .inner = &admin, .later = 1},
     {.name = "log", .kind = MG_KEY_OBJECT, .inner = &logging},
     {.name = "auth", .kind = MG_KEY_EMPTY},

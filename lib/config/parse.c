@@ -35,7 +35,10 @@ static int settle(struct mg_cfg_build *b, const struct mg_cfg_at *gateway) {
     int rc = mg_config_note(b, &memory, "smaller than body_bytes: messages above it will be refused");
     if (rc != MCPGW_OK) return rc;
   }
-  return c->state_dir ? mg_config_file_name(b, &dir, c->state_dir, &c->state_dir) : MCPGW_OK;
+  struct mg_cfg_at pin = mg_config_at_key(gateway, MG_LIT("pin")), file = mg_config_at_key(&pin, MG_LIT("file"));
+  int rc = c->state_dir ? mg_config_file_name(b, &dir, c->state_dir, &c->state_dir) : MCPGW_OK;
+  if (rc == MCPGW_OK && c->pin.file) rc = mg_config_file_name(b, &file, c->pin.file, &c->pin.file);
+  return rc == MCPGW_OK && c->pin.file && c->pin.mode != MG_PIN_OFF ? mg_config_read_pins(b, &file) : rc;
 }
 
 static int read_root(struct mg_cfg_build *b, const struct mg_node *root) {

@@ -1,1 +1,1 @@
-config := config parse keys server env expand check build
+config := config parse keys server env expand check pin build

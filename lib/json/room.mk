@@ -1,1 +1,1 @@
-json := lex scan member splice doc
+json := lex scan member splice same doc

@@ -77,6 +77,8 @@ int mg_span_unescape(struct mg_slice doc, struct mg_span s, struct mg_buf *out);
 /* The text of a string span: a view into doc when there is no escape, else unescaped into scratch
  * (appended; the view stays valid until scratch changes). */
 int mg_span_text(struct mg_slice doc, struct mg_span s, struct mg_buf *scratch, struct mg_slice *out);
+/* Two valid texts: the same bytes but for white space between tokens? 1 or 0. */
+int mg_json_same(struct mg_slice a, struct mg_slice b);
 /* An integer without fraction or exponent; MCPGW_E_LIMIT outside int64, MCPGW_E_PARSE when none. */
 int mg_span_i64(struct mg_slice doc, struct mg_span s, int64_t *out);
 #endif
