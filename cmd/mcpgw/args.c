@@ -21,6 +21,8 @@ static const struct option {
     {"--log-format", OPT_LOG_FORMAT, 1},
     {"--server", OPT_SERVER, 1},
     {"--timeout", OPT_TIMEOUT, 1},
+    {"--check", OPT_CHECK, 0},
+    {"--file", OPT_FILE, 1},
     {"--progress", OPT_PROGRESS, 0},
     {"--help", OPT_HELP, 0},
     {"-h", OPT_HELP, 0},
@@ -73,6 +75,9 @@ static int apply(struct args *a, const struct option *o, const char *value) {
     return EXIT_OK;
   case OPT_SERVER:
     a->server = value;
+    return EXIT_OK;
+  case OPT_FILE:
+    a->file = value;
     return EXIT_OK;
   case OPT_LOG_LEVEL:
     return read_level(value, &a->log_level);

@@ -33,7 +33,9 @@ enum { /* options, as bits: which a command takes, and which were given */
        OPT_SERVER = 1 << 8,
        OPT_TIMEOUT = 1 << 9,
        OPT_PROGRESS = 1 << 10,
-       OPT_HELP = 1 << 11
+       OPT_HELP = 1 << 11,
+       OPT_CHECK = 1 << 12,
+       OPT_FILE = 1 << 13
 };
 
 #define OPERANDS_MAX 3
@@ -43,7 +45,7 @@ struct args { /* everything BORROWED from argv */
   const char *operands[OPERANDS_MAX];
   size_t n_operands;
   const char *const *command; /* what follows "--", NULL-terminated; NULL: no "--" */
-  const char *listen, *server;
+  const char *listen, *server, *file;
   int log_level, log_json;
   uint64_t timeout_ms;
 };
@@ -102,6 +104,8 @@ struct target {
  * *next. */
 int target_load(struct target *t, const struct args *a, size_t *next);
 int target_load_only(struct target *t, const struct args *a); /* no operand may follow */
+int target_load_pins(struct target *t, const struct args *a, uint32_t pins); /* the same; MCPGW_PINS_* */
+int target_is_url(const char *s);
 int target_start(struct target *t, const struct args *a, int quiet); /* makes the gateway */
 void target_done(struct target *t);
 /* The slug of the server that --server names, or NULL with an error said. */
@@ -154,4 +158,5 @@ int cmd_stdio(const struct args *a);
 int cmd_check(const struct args *a);
 int cmd_tools(const struct args *a);
 int cmd_call(const struct args *a);
+int cmd_pin(const struct args *a);
 #endif

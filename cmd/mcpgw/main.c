@@ -46,6 +46,12 @@ static const struct command {
      "  --json         the result as the server sent it\n"
      "  --progress     report progress on stderr, terminal or not\n"
      "  --timeout MS   give up and cancel after so long"},
+    {"pin", OPT_CHECK | OPT_FILE | OPT_TIMEOUT | OPT_LOG_LEVEL | OPT_LOG_FORMAT, cmd_pin,
+     "mcpgw pin CONFIG",
+     "Write down what the servers define, so that a change is reported or blocked (gateway.pin).\n"
+     "  --file FILE   where (gateway.pin.file, else CONFIG with .lock.json at its end)\n"
+     "  --check       write nothing: list what changed since; exit code 1 if anything did\n"
+     "  --timeout MS  for all of it (60000)"},
     {"version", OPT_JSON, cmd_version, "mcpgw version [--json]", "Print the version."},
     {"help", 0, cmd_help, "mcpgw help [COMMAND]", "Print this."},
 };

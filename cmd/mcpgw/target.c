@@ -18,7 +18,7 @@
 extern char **environ;
 static struct log_style style;
 
-static int is_url(const char *s) {
+int target_is_url(const char *s) {
   return strncasecmp(s, "http://", 7) == 0 || strncasecmp(s, "https://", 8) == 0;
 }
 
@@ -33,7 +33,7 @@ static int config_fault(const struct target *t, int rc) {
 static int load_named(struct target *t, const char *name) {
   struct stat st;
   int rc;
-  if (is_url(name)) {
+  if (target_is_url(name)) {
     rc = mcpgw_config_add_http(t->config, NAME, strlen(NAME), name, strlen(name), NULL);
   } else if (stat(name, &st) != 0) {
     return say_fail(EXIT_CONFIG, "%s: %s; give a configuration file, a URL, or a command behind --", name,
@@ -51,22 +51,31 @@ static int load_command(struct target *t, const char *const *command) {
   return rc == MCPGW_OK ? EXIT_OK : config_fault(t, rc);
 }
 
-int target_load(struct target *t, const struct args *a, size_t *next) {
+static int load(struct target *t, const struct args *a, uint32_t pins, size_t *next) {
   memset(t, 0, sizeof *t);
   *next = 0;
   if (a->command == NULL && a->n_operands == 0)
     return say_fail(EXIT_USAGE,
                     "nothing to work on: give a configuration file, a URL, or a command behind --");
   if (mcpgw_config_new(&t->config) != MCPGW_OK) return say_fail(EXIT_IO, "out of memory");
+  (void)mcpgw_config_set_pins(t->config, pins);
   if (a->command) return load_command(t, a->command);
   *next = 1;
   t->what = a->operands[0];
   return load_named(t, a->operands[0]);
 }
 
+int target_load(struct target *t, const struct args *a, size_t *next) {
+  return load(t, a, MCPGW_PINS_OBEY, next);
+}
+
 int target_load_only(struct target *t, const struct args *a) {
+  return target_load_pins(t, a, MCPGW_PINS_OBEY);
+}
+
+int target_load_pins(struct target *t, const struct args *a, uint32_t pins) {
   size_t next;
-  int rc = target_load(t, a, &next);
+  int rc = load(t, a, pins, &next);
   if (rc != EXIT_OK || a->n_operands <= next) return rc;
   return say_fail(EXIT_USAGE, "one operand too many: \"%s\"; a command is written behind --",
                   a->operands[next]);

@@ -37,6 +37,26 @@ MCPGW_API int mcpgw_config_set_listen(mcpgw_config *config, const char *addr);
 /* Allows an address other machines can reach, without TLS and without authentication. */
 MCPGW_API int mcpgw_config_set_insecure_plain_http(mcpgw_config *config, int32_t yes);
 MCPGW_API int mcpgw_config_set_log_level(mcpgw_config *config, int32_t level); /* MCPGW_LOG_* */
+/* What becomes of the lock file that gateway.pin.file names, for documents loaded afterwards. OBEY (the
+ * default): as gateway.pin.mode says. COMPARE: it is read, for mcpgw_config_pinned, and a gateway lets
+ * everything pass. IGNORE: it is not even read, and need not be there. */
+#define MCPGW_PINS_OBEY 0u
+#define MCPGW_PINS_COMPARE 1u
+#define MCPGW_PINS_IGNORE 2u
+MCPGW_API int mcpgw_config_set_pins(mcpgw_config *config, uint32_t use);
+MCPGW_API const char *mcpgw_config_pin_file(const mcpgw_config *config); /* BORROWED until the next load; NULL: none */
+/* Compares a definition, as a server lists it, with what was pinned under the server's key. changed names the
+ * members that differ ("description, +annotations"), "" when none does; OWNED: mcpgw_free. MCPGW_E_PARSE: it
+ * is no JSON object. */
+#define MCPGW_PIN_TOOL 0x74u   /* kinds */
+#define MCPGW_PIN_PROMPT 0x70u
+#define MCPGW_PIN_FREE 0u      /* verdicts: nothing of this server is pinned */
+#define MCPGW_PIN_SAME 1u
+#define MCPGW_PIN_CHANGED 2u
+#define MCPGW_PIN_ADDED 3u     /* the server is pinned, this is new */
+MCPGW_API int mcpgw_config_pinned(const mcpgw_config *config, const char *server, size_t server_len, uint32_t kind,
+                                  const char *name, size_t name_len, const char *definition, size_t definition_len,
+                                  uint32_t *verdict, char **changed);
 /* Why the last call failed; "" when it did not. BORROWED until the next call with this handle. */
 MCPGW_API const char *mcpgw_config_error(const mcpgw_config *config);
 MCPGW_API size_t mcpgw_config_servers(const mcpgw_config *config);

@@ -8,6 +8,7 @@
 
 struct mcpgw_config {
   struct mg_config *snapshot;
+  uint32_t pins; /* MCPGW_PINS_* */
   int taken; /* a gateway holds the snapshot: it is constant now */
   struct mg_err err;
   struct mg_buf note;

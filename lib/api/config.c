@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "json/scan.h"
 
 int mcpgw_config_new(mcpgw_config **out) {
   if (!out) return MCPGW_E_INVALID;
@@ -26,7 +27,14 @@ void mcpgw_config_free(mcpgw_config *config) {
   mg_free(config);
 }
 
+/* Takes next over. */
 static int replace(mcpgw_config *config, struct mg_config *next) {
+  int rc = config->pins == MCPGW_PINS_IGNORE ? MCPGW_OK : mg_config_lock(next, &config->err);
+  if (rc != MCPGW_OK) {
+    mg_config_unref(next);
+    return rc;
+  }
+  if (config->pins != MCPGW_PINS_OBEY) next->pin.mode = MG_PIN_OFF;
   mg_config_unref(config->snapshot);
   config->snapshot = next;
   config->taken = 0;
@@ -104,6 +112,41 @@ int mcpgw_config_set_log_level(mcpgw_config *config, int32_t level) {
   if (rc != MCPGW_OK) return rc;
   if (level < MCPGW_LOG_ERROR || level > MCPGW_LOG_DEBUG) return MCPGW_E_INVALID;
   config->snapshot->log_level = level;
+  return MCPGW_OK;
+}
+
+/* ---- pinned definitions ------------------------------------------------------------------------------- */
+
+int mcpgw_config_set_pins(mcpgw_config *config, uint32_t use) {
+  if (!config || use > MCPGW_PINS_IGNORE) return MCPGW_E_INVALID;
+  config->pins = use;
+  return MCPGW_OK;
+}
+
+const char *mcpgw_config_pin_file(const mcpgw_config *config) {
+  return config ? config->snapshot->pin.file : NULL;
+}
+
+int mcpgw_config_pinned(const mcpgw_config *config, const char *server, size_t server_len, uint32_t kind, const char *name,
+                        size_t name_len, const char *definition, size_t definition_len, uint32_t *verdict, char **changed) {
+  static const struct mg_shape any = {NULL, 0};
+  struct mg_slice doc = mg_slice(definition, definition_len);
+  struct mg_scan_result why;
+  struct mg_span root;
+  struct mg_buf text;
+  if (!config || !server || !name || !definition || !verdict || !changed) return MCPGW_E_INVALID;
+  if (kind != MCPGW_PIN_TOOL && kind != MCPGW_PIN_PROMPT) return MCPGW_E_INVALID;
+  if (mg_json_scan(doc, &any, NULL, 0, &root, &why) != MCPGW_OK || root.type != MG_JSON_OBJECT) return MCPGW_E_PARSE;
+  mg_buf_init(&text, 65536);
+  int found = mg_config_pinned(config->snapshot, mg_slice(server, server_len), (int)kind, mg_slice(name, name_len), doc, &text);
+  mg_buf_addc(&text, 0);
+  int rc = mg_buf_rc(&text);
+  if (rc != MCPGW_OK) {
+    mg_buf_done(&text);
+    return rc;
+  }
+  *verdict = (uint32_t)found;
+  *changed = text.ptr; /* the buffer's memory is the caller's now */
   return MCPGW_OK;
 }
 

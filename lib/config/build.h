@@ -143,9 +143,6 @@ int mg_config_dotenv(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct 
  * short text (a constant or in text). */
 int mg_config_slurp(const char *path, size_t max, int regular, struct mg_buf *out, char why[128]);
 
-/* Reads the lock file that pin.file names (pin.c). */
-int mg_config_read_pins(struct mg_cfg_build *b, const struct mg_cfg_at *at);
-
 /* Expands ${VAR}, ${VAR:-default}, ${env:VAR} into the arena. */
 int mg_config_expand(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct mg_slice text,
                      const char **out);

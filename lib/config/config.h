@@ -110,6 +110,8 @@ enum mg_pin_verdict {
   MG_PIN_CHANGED,
   MG_PIN_ADDED     /* the server is in the lock file, this is not */
 };
+/* Reads the lock file that pin.file names, if any; once, after a parse. Until then nothing is pinned. */
+int mg_config_lock(struct mg_config *c, struct mg_err *err);
 /* How a definition as a server lists it compares. changed: gets the names of the members that differ, with a
  * + or - for those that came or went, comma-separated ("description, +annotations"). */
 int mg_config_pinned(const struct mg_config *c, struct mg_slice server, int kind, struct mg_slice name,

@@ -51,25 +51,30 @@ static int not_ours(struct lock *l) {
   return mg_config_fail(l->b, l->at, "is no lock file of this version; mcpgw pin writes one");
 }
 
+/* The text of a name; what is no string, or nobody could ask for, is not ours. */
+static int read_name(struct lock *l, struct mg_span span, struct mg_buf *out) {
+  mg_buf_reset(out);
+  int rc = mg_span_unescape(l->text, span, out);
+  return rc == MCPGW_OK ? rc : rc == MCPGW_E_NOMEM ? mg_config_fail_mem(l->b, l->at) : not_ours(l);
+}
+
 static int read_list(struct lock *l, struct mg_span list, int kind) {
   struct mg_span item, name;
   size_t pos = 0;
   int rc = list.type == MG_JSON_ARRAY ? MCPGW_OK : not_ours(l);
   while (rc == MCPGW_OK && mg_json_item(l->text, list, &pos, &item)) {
-    mg_buf_reset(&l->name);
-    if (item.type != MG_JSON_OBJECT || !mg_json_get(l->text, item, "name", &name) ||
-        mg_span_unescape(l->text, name, &l->name) != MCPGW_OK)
-      return not_ours(l);
-    rc = put(l, kind, mg_buf_slice(&l->name), mg_span_slice(l->text, item));
+    if (item.type != MG_JSON_OBJECT || !mg_json_get(l->text, item, "name", &name)) return not_ours(l);
+    rc = read_name(l, name, &l->name);
+    if (rc == MCPGW_OK) rc = put(l, kind, mg_buf_slice(&l->name), mg_span_slice(l->text, item));
   }
   return rc;
 }
 
 static int read_server(struct lock *l, struct mg_span name, struct mg_span lists) {
   struct mg_span list;
-  mg_buf_reset(&l->server);
-  if (lists.type != MG_JSON_OBJECT || mg_span_unescape(l->text, name, &l->server) != MCPGW_OK) return not_ours(l);
-  int rc = put(l, 0, mg_slice(NULL, 0), mg_slice(NULL, 0));
+  if (lists.type != MG_JSON_OBJECT) return not_ours(l);
+  int rc = read_name(l, name, &l->server);
+  if (rc == MCPGW_OK) rc = put(l, 0, mg_slice(NULL, 0), mg_slice(NULL, 0));
   for (size_t i = 0; rc == MCPGW_OK && i < N_LISTS; i++)
     if (mg_json_get(l->text, lists, LISTS[i].list, &list)) rc = read_list(l, list, LISTS[i].kind);
   return rc;
@@ -92,29 +97,38 @@ static int read_lock(struct lock *l) {
   return rc;
 }
 
-int mg_config_read_pins(struct mg_cfg_build *b, const struct mg_cfg_at *at) {
-  struct lock l = {.b = b, .at = at};
+static int read_file(struct lock *l) {
+  struct mg_cfg_snap *s = l->b->snap;
   struct mg_buf text;
-  char why[128] = "";
+  char why[128] = "", *kept = NULL;
   mg_buf_init(&text, MG_CFG_LOCK_BYTES + 1);
+  int rc = mg_config_slurp(s->pub.pin.file, MG_CFG_LOCK_BYTES, 1, &text, why);
+  if (rc == MCPGW_OK && (kept = mg_config_dup(s, mg_buf_slice(&text))) && (s->pins = mg_map_new(MG_CFG_PINS))) {
+    l->text = mg_slice(kept, text.len); /* pins point into it */
+    rc = read_lock(l);
+  } else {
+    rc = rc == MCPGW_OK || rc == MCPGW_E_NOMEM ? mg_config_fail_mem(l->b, l->at)
+                                               : mg_config_fail(l->b, l->at, "the lock file %s; mcpgw pin writes it", why);
+  }
+  mg_buf_done(&text);
+  return rc;
+}
+
+int mg_config_lock(struct mg_config *c, struct mg_err *err) {
+  struct mg_cfg_at gateway = mg_config_at_key(NULL, MG_LIT("gateway")), pin = mg_config_at_key(&gateway, MG_LIT("pin"));
+  struct mg_cfg_at file = mg_config_at_key(&pin, MG_LIT("file"));
+  struct mg_cfg_build b;
+  struct lock l = {.b = &b, .at = &file};
+  if (!c->pin.file || c->pin.mode == MG_PIN_OFF) return MCPGW_OK;
+  mg_config_build_init(&b, c, err);
   mg_buf_init(&l.key, 2 * KEY_BYTES);
   mg_buf_init(&l.name, KEY_BYTES);
   mg_buf_init(&l.server, KEY_BYTES);
-  int rc = mg_config_slurp(b->snap->pub.pin.file, MG_CFG_LOCK_BYTES, 1, &text, why);
-  if (rc == MCPGW_E_NOMEM) {
-    rc = mg_config_fail_mem(b, at);
-  } else if (rc != MCPGW_OK) {
-    rc = mg_config_fail(b, at, "the lock file %s; mcpgw pin writes it", why);
-  } else {
-    char *kept = mg_config_dup(b->snap, mg_buf_slice(&text)); /* pins point into it */
-    b->snap->pins = mg_map_new(MG_CFG_PINS);
-    l.text = mg_slice(kept, text.len);
-    rc = kept && b->snap->pins ? read_lock(&l) : mg_config_fail_mem(b, at);
-  }
-  mg_buf_done(&text);
+  int rc = read_file(&l);
   mg_buf_done(&l.key);
   mg_buf_done(&l.name);
   mg_buf_done(&l.server);
+  mg_config_build_done(&b);
   return rc;
 }
 

@@ -21,4 +21,5 @@ Suite *config_env_suite(void);
 Suite *config_table_suite(void);
 Suite *config_hand_suite(void);
 Suite *config_oom_suite(void);
+Suite *config_pin_suite(void);
 #endif

@@ -63,6 +63,7 @@ int main(void) {
   srunner_add_suite(r, config_table_suite());
   srunner_add_suite(r, config_hand_suite());
   srunner_add_suite(r, config_oom_suite());
+  srunner_add_suite(r, config_pin_suite());
   srunner_run_all(r, CK_ENV);
   int failed = srunner_ntests_failed(r);
   srunner_free(r);

@@ -15,7 +15,7 @@ ROOMS = {
     "http": "base loop",
     "transport": "base http loop",
     "gateway": "base json crypt loop store wire config core http transport",
-    "api": "base gateway core store crypt config",
+    "api": "base json gateway core store crypt config",
 }
 ROOMS = {room: set(may.split()) for room, may in ROOMS.items()}
 
