@@ -84,10 +84,14 @@ typedef struct mcpgw_failure {
   const char *text;      /* one line; BORROWED until the call returns; may be NULL */
 } mcpgw_failure;
 
-/* The call's message was handed to the system whole. Optional but wanted. */
+/* A first byte of the call's message, or all of it, was handed to the system: from here on it may have been
+ * delivered. Optional but wanted: without it a call that ends in silence is told as delivered "unknown". */
 MCPGW_API void mcpgw_link_sent(mcpgw_link *link, uint64_t call);
 /* The upstream answers this call with a stream that has begun before its reply (an SSE priming event). */
 MCPGW_API void mcpgw_link_streaming(mcpgw_link *link, uint64_t call);
+/* Bytes came on this call's own exchange: the head of a reply, a part of it, a heartbeat. Optional; cheap enough
+ * for every read. It ends first_byte_ms and restarts idle_ms; mcpgw_link_message does so too. */
+MCPGW_API void mcpgw_link_alive(mcpgw_link *link, uint64_t call);
 /* One message. call: the call on whose own stream it came, 0 when the channel is shared. bytes OWNED by
  * the gateway from here, even when it drops them. http_status: of the reply it came in, 0 when none. */
 MCPGW_API void mcpgw_link_message(mcpgw_link *link, uint64_t call, mcpgw_bytes *bytes, uint32_t http_status);

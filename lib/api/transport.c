@@ -43,6 +43,10 @@ void mcpgw_link_streaming(mcpgw_link *link, uint64_t call) {
   if (link && link->core) mg_link_on_streaming(link->core, call);
 }
 
+void mcpgw_link_alive(mcpgw_link *link, uint64_t call) {
+  if (link && link->core) mg_link_on_alive(link->core, call, mg_gw_now(link->gw));
+}
+
 /* The brain is in the middle of something that the report could take away from under it. */
 static int may_report(const mcpgw_link *link) {
   if (!link || !link->core) return 0;

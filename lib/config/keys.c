@@ -36,8 +36,8 @@ static const struct mg_cfg_word effect_words[] = {
 static const struct mg_cfg_key timeouts_keys[] = {
     UINT("connect_ms", mg_cfg_timeouts, connect_ms, 1, HOUR_MS, 5000),
     UINT("list_ms", mg_cfg_timeouts, list_ms, 1, HOUR_MS, 15000),
-    UINT("first_byte_ms", mg_cfg_timeouts, first_byte_ms, 0, DAY_MS, 0, LATER),
-    UINT("idle_ms", mg_cfg_timeouts, idle_ms, 0, DAY_MS, 0, LATER),
+    UINT("first_byte_ms", mg_cfg_timeouts, first_byte_ms, 0, DAY_MS, 0),
+    UINT("idle_ms", mg_cfg_timeouts, idle_ms, 0, DAY_MS, 0),
     UINT("total_ms", mg_cfg_timeouts, total_ms, 1, DAY_MS, 300000)};
 TABLE(timeouts, timeouts_keys);
 static const struct mg_cfg_key limits_keys[] = {
@@ -50,8 +50,8 @@ TABLE(limits, limits_keys);
 static const struct mg_cfg_key tool_timeouts_keys[] = {
     UINT("connect_ms", mg_cfg_timeouts, connect_ms, 1, HOUR_MS, 0),
     UINT("list_ms", mg_cfg_timeouts, list_ms, 1, HOUR_MS, 0),
-    UINT("first_byte_ms", mg_cfg_timeouts, first_byte_ms, 1, DAY_MS, 0, LATER),
-    UINT("idle_ms", mg_cfg_timeouts, idle_ms, 1, DAY_MS, 0, LATER),
+    UINT("first_byte_ms", mg_cfg_timeouts, first_byte_ms, 1, DAY_MS, 0),
+    UINT("idle_ms", mg_cfg_timeouts, idle_ms, 1, DAY_MS, 0),
     UINT("total_ms", mg_cfg_timeouts, total_ms, 1, DAY_MS, 0)};
 TABLE(tool_timeouts, tool_timeouts_keys);
 static const struct mg_cfg_key tool_limits_keys[] = {

@@ -38,6 +38,7 @@ struct mg_item {
   char *key;               /* its text */
   char *exposed;           /* what an aggregate view calls it; NULL for resources */
   struct mg_params params; /* x-mcp-header, tools only */
+  size_t rule;             /* tools: 1 + the first pattern of the config that fits its name; 0 none */
 };
 enum { MG_TABLE_UNKNOWN, MG_TABLE_LOADING, MG_TABLE_READY, MG_TABLE_FAILED };
 struct mg_table {
@@ -87,6 +88,7 @@ struct mg_link {
   struct mg_list node; /* in core->links or core->graveyard */
 };
 
+struct mg_leg;
 struct mg_waiter { /* a call that waits for a link or a list */
   struct mg_list node;
   struct mg_call *call; /* NULL: free */
@@ -137,6 +139,10 @@ struct mg_call { /* one request from downstream */
   int (*next_header)(void *arg, size_t *it, struct mg_slice *name, struct mg_slice *value);
   void *header_arg;
   uint64_t created_ms;
+  struct mg_upstream *up; /* once it is known where it goes: whose limits it is under */
+  size_t rule;            /* 1 + index of the pattern in up's config that its tool fits; 0 none */
+  uint64_t came_ms, total_ms; /* total_ms counts from came_ms, waiting included; 0: no limit */
+  const char *waits_for;      /* what for, while it does; a constant */
   struct mg_waiter *waiters;
   size_t n_waiters, waiting;
   struct mg_heap_node deadline; /* of a gathering (initialize, merged lists) */
@@ -145,7 +151,6 @@ struct mg_call { /* one request from downstream */
   struct mg_listen *listen;
 };
 
-struct mg_leg;
 struct mg_leg_ops {
   /* The reply: bytes are borrowed. The leg is freed when it returns. */
   void (*reply)(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int http_status, uint64_t now_ms);
@@ -159,8 +164,11 @@ struct mg_leg { /* one request to an upstream */
   const struct mg_leg_ops *ops;
   void *arg;
   int method, sent, wants_log;
-  struct mg_heap_node deadline;
-  uint64_t limit_ms;
+  struct mg_heap_node deadline; /* at mg_limits_next or earlier: what it hears only moves heard_ms */
+  uint64_t until_ms, limit_ms;  /* the end of its whole time, and that time as the config gave it; 0: none */
+  uint64_t first_byte_ms, idle_ms, connect_ms; /* 0: none; connect_ms: the server's */
+  uint64_t heard_ms; /* when it was made, or last heard of */
+  int heard;         /* something of a reply came */
 };
 
 struct mg_reverse { /* a server's request that waits for the client */
@@ -214,7 +222,7 @@ struct mg_link *mg_link_peek(struct mg_core *c, struct mg_ctx *ctx, size_t upstr
 void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int graceful, uint64_t now_ms);
 void mg_link_bury(struct mg_link *l, int graceful); /* it is no longer wanted */
 void mg_link_free(struct mg_link *l);               /* from the graveyard only */
-int mg_link_send(struct mg_link *l, int method, uint64_t call, mg_blob *bytes, const mcpgw_header *headers, size_t n);
+int mg_link_send(struct mg_link *l, const struct mg_leg *leg, mg_blob *bytes, const mcpgw_header *headers, size_t n);
 int mg_link_notify(struct mg_link *l, mg_blob *bytes); /* bytes are borrowed */
 int mg_link_respond(struct mg_link *l, mg_blob *bytes);
 int mg_link_has_list(const struct mg_link *l, int kind);
@@ -224,7 +232,7 @@ int mg_handshake_start(struct mg_link *l, uint64_t now_ms);
 void mg_link_initialized(struct mg_link *l); /* sends notifications/initialized once, then listens */
 
 /* ---- leg.c -------------------------------------------------------------------------------------------- */
-/* A new request on a link; call may be NULL. limit_ms 0: no deadline. */
+/* A new request on a link; call may be NULL. limit_ms 0: no deadline, or the call's (mg_limits_set). */
 int mg_leg_new(struct mg_link *l, struct mg_call *call, int method, const struct mg_leg_ops *ops, void *arg,
                uint64_t limit_ms, uint64_t now_ms, struct mg_leg **out);
 int mg_leg_send(struct mg_leg *leg, mg_blob *bytes, const mcpgw_header *headers, size_t n);
@@ -233,7 +241,8 @@ void mg_leg_cancel(struct mg_leg *leg, struct mg_slice reason); /* tells the ups
 void mg_leg_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms);
 void mg_leg_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int http_status, uint64_t now_ms);
 struct mg_leg *mg_leg_find(struct mg_link *l, uint64_t id);
-int mg_leg_delivered(const struct mg_leg *leg); /* MCPGW_DELIVERED_NO or _UNKNOWN, as far as we know ourselves */
+void mg_leg_heard(struct mg_leg *leg, uint64_t now_ms); /* a sign of life from its upstream */
+int mg_leg_delivered(const struct mg_leg *leg); /* as far as we know ourselves */
 void mg_leg_tick(struct mg_core *c, uint64_t now_ms);
 
 /* ---- call.c ------------------------------------------------------------------------------------------- */
@@ -268,7 +277,19 @@ void mg_request_forward(struct mg_call *call, struct mg_link *l, const struct mg
 int mg_request_rewrite(struct mg_call *call, const struct mg_msg *m, const struct mg_item *item, uint64_t id,
                        mg_blob **out);
 void mg_strip_private(struct mg_splice *sp, struct mg_slice doc, struct mg_span meta);
-uint64_t mg_request_limit(const struct mg_link *l, int method, struct mg_slice tool);
+
+/* ---- limits.c: the config's limits for a call ------------------------------------------------------------- */
+size_t mg_limits_rule(const struct mg_cfg_server *cfg, struct mg_slice tool); /* 1 + index of the pattern; 0 none */
+const struct mg_cfg_tool *mg_limits_tool(const struct mg_call *call);         /* the pattern's settings, or NULL */
+/* It goes to this upstream: from here on it is under its limits. item may be NULL. */
+void mg_limits_set(struct mg_call *call, struct mg_upstream *up, const struct mg_msg *m, const struct mg_item *item);
+uint64_t mg_limits_total(const struct mg_cfg_server *cfg, int method); /* without a tool's own; 0: none */
+uint64_t mg_limits_until(const struct mg_call *call); /* when its time is up; UINT64_MAX: never */
+void mg_limits_leg(struct mg_leg *leg);               /* gives a leg the limits of its call */
+uint64_t mg_limits_next(const struct mg_leg *leg);    /* when it is cut off if it hears nothing more */
+void mg_limits_why(const struct mg_leg *leg, uint64_t now_ms, struct mg_fault *f); /* reason, limit, limit_ms */
+void mg_limits_wait(struct mg_call *call, const char *what); /* it waits inside the gateway: not past its time */
+int mg_limits_late(struct mg_call *call, uint64_t now_ms);   /* 1: its time is up, and it has been told so */
 
 /* ---- reply.c: the way back -------------------------------------------------------------------------------- */
 extern const struct mg_leg_ops mg_reply_ops; /* the reply goes to the call */

@@ -156,7 +156,7 @@ int mg_call_new(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *
   call->header = in->header;
   call->next_header = in->next_header;
   call->header_arg = in->header_arg;
-  call->created_ms = in->now_ms;
+  call->created_ms = call->came_ms = in->now_ms;
   call->paged = mg_msg_has(m, MG_S_CURSOR);
   call->sink = in->sink;
   mg_list_init(&call->legs);
@@ -263,6 +263,7 @@ void mg_call_tick(struct mg_core *c, uint64_t now_ms) {
   while ((top = mg_heap_top(&c->gathers)) && top->at_ms <= now_ms) {
     struct mg_call *call = MG_CONTAINER(top, struct mg_call, deadline);
     mg_heap_del(&c->gathers, &call->deadline);
+    if (mg_limits_late(call, now_ms)) continue;
     for (size_t i = 0; i < call->n_waiters; i++) {
       mg_list_del(&call->waiters[i].node);
       call->waiters[i].call = NULL;

@@ -29,16 +29,6 @@ void mg_strip_private(struct mg_splice *sp, struct mg_slice doc, struct mg_span 
     if (is_private(doc, key)) mg_splice_remove(sp, doc, value);
 }
 
-uint64_t mg_request_limit(const struct mg_link *l, int method, struct mg_slice tool) {
-  const struct mg_cfg_server *cfg = l->up->cfg;
-  if (method == MG_M_LISTEN) return 0;
-  if (mg_method_is_list(method)) return cfg->timeouts.list_ms;
-  for (size_t i = 0; method == MG_M_TOOLS_CALL && i < cfg->n_tools; i++)
-    if (cfg->tools[i].timeouts.total_ms && mg_glob(mg_slice_z(cfg->tools[i].glob), tool))
-      return cfg->tools[i].timeouts.total_ms;
-  return cfg->timeouts.total_ms;
-}
-
 /* ---- headers (modern) --------------------------------------------------------------------------------- */
 
 struct outbound {
@@ -143,10 +133,9 @@ void mg_request_forward(struct mg_call *call, struct mg_link *l, const struct mg
   struct outbound headers;
   struct mg_leg *leg;
   mg_blob *bytes = NULL;
-  struct mg_slice tool = item ? mg_slice_z(item->key) : mg_msg_inner(m, MG_S_NAME);
   headers.n = 0;
   mg_heap_del(&call->core->gathers, &call->deadline); /* gathered: from here on the leg's deadline counts */
-  int rc = mg_leg_new(l, call, m->method, &mg_reply_ops, NULL, mg_request_limit(l, m->method, tool), now_ms, &leg);
+  int rc = mg_leg_new(l, call, m->method, &mg_reply_ops, NULL, 0, now_ms, &leg);
   if (rc != MCPGW_OK) {
     mg_call_fail_rc(call, rc, l->up->cfg->name);
     return;

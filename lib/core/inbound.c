@@ -29,8 +29,9 @@ static void pass_to_call(struct mg_call *call, mg_blob *bytes, const struct mg_m
   mg_call_forward(call, bytes, m->doc, sp, 0, 200);
 }
 
-static void on_progress(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m) {
+static void on_progress(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
   struct mg_leg *leg = leg_by(l, m, MG_S_PROGRESS_TOKEN);
+  if (leg) mg_leg_heard(leg, now_ms);
   if (!leg || !leg->call || !leg->call->token.len) {
     l->core->stats.unknown_tokens++;
     return;
@@ -105,7 +106,7 @@ static void on_notification(struct mg_link *l, uint64_t call, mg_blob *bytes, co
     mg_catalog_stale(l, kind);
     if (kind == MG_LIST_RESOURCES) mg_catalog_stale(l, MG_LIST_TEMPLATES);
   }
-  if (m->method == MG_M_N_PROGRESS) on_progress(l, bytes, m);
+  if (m->method == MG_M_N_PROGRESS) on_progress(l, bytes, m, now_ms);
   else if (l->modern) modern_notification(l, call, bytes, m, now_ms);
   else legacy_notification(l, call, bytes, m);
 }
@@ -141,6 +142,7 @@ static void one_message(struct mg_link *l, uint64_t call, mg_blob *bytes, struct
 void mg_link_on_message(struct mg_link *l, uint64_t call, mg_blob *bytes, int http_status, uint64_t now_ms) {
   struct mg_slice doc = mg_blob_slice(bytes), member;
   size_t pos = 0;
+  if (call) mg_link_on_alive(l, call, now_ms);
   if (l->state == MG_LINK_DEAD) {
     /* too late */
   } else if (!mg_wire_is_batch(doc)) {
@@ -158,6 +160,11 @@ void mg_link_on_sent(struct mg_link *l, uint64_t call) {
   struct mg_leg *leg = mg_leg_find(l, call);
   l->tells_sent = 1;
   if (leg) leg->sent = 1;
+}
+
+void mg_link_on_alive(struct mg_link *l, uint64_t call, uint64_t now_ms) {
+  struct mg_leg *leg = mg_leg_find(l, call);
+  if (leg) mg_leg_heard(leg, now_ms);
 }
 
 void mg_link_on_streaming(struct mg_link *l, uint64_t call) {
@@ -186,6 +193,11 @@ void mg_link_on_failed(struct mg_link *l, uint64_t call, const mcpgw_failure *wh
   struct mg_fault f = {.reason = reason_of(why, leg->method), .code = (int)why->http_status,
                        .delivered = (int)why->delivered, .retry_after_ms = why->retry_after_ms,
                        .upstream = l->up->cfg->name, .text = text};
+  if (why->code == MCPGW_E_TIMEOUT && !why->http_status && why->delivered == MCPGW_DELIVERED_NO) {
+    f.limit = "connect_ms";
+    f.limit_ms = leg->connect_ms ? leg->connect_ms : l->up->cfg->timeouts.connect_ms;
+  }
+  if (f.reason == MG_WHY_UPSTREAM_TIMEOUT) l->core->stats.timeouts++;
   mg_log(l->core->log, MG_LOG_WARN, "call.failed", "upstream", l->up->cfg->name, "reason", mg_reason_name(f.reason),
          "text", text, (char *)0);
   mg_leg_fail(leg, &f, now_ms);

@@ -131,6 +131,7 @@ static int add_item(struct mg_link *l, int kind, struct mg_table *t, struct mg_s
   int named = kind == MG_LIST_TOOLS || kind == MG_LIST_PROMPTS;
   if (!mg_json_get(raw, mg_json_whole(raw), key_of[kind], &it.name) || it.name.type != MG_JSON_STRING) return MCPGW_OK;
   int rc = item_key(&it);
+  if (rc == MCPGW_OK && kind == MG_LIST_TOOLS) it.rule = mg_limits_rule(l->up->cfg, mg_slice_z(it.key));
   if (rc == MCPGW_OK && kind == MG_LIST_TOOLS) rc = item_params(l, &it);
   if (rc == MCPGW_OK && named && l->core->n_ups > 1 && !(it.exposed = expose(l, it.key))) rc = MCPGW_E_NOMEM;
   if (rc == MCPGW_OK) rc = index_item(l, t, &it);

@@ -14,15 +14,19 @@ int mg_leg_new(struct mg_link *l, struct mg_call *call, int method, const struct
   leg->ops = ops;
   leg->arg = arg;
   leg->limit_ms = limit_ms;
+  leg->until_ms = limit_ms ? now_ms + limit_ms : 0;
+  leg->heard_ms = now_ms;
+  leg->call = call;
+  if (call && call->up && !limit_ms) mg_limits_leg(leg);
   int rc = mg_map_putu(l->legs, leg->id, leg);
-  if (rc == MCPGW_OK && limit_ms) rc = mg_heap_set(&l->core->deadlines, &leg->deadline, now_ms + limit_ms);
+  uint64_t at = mg_limits_next(leg);
+  if (rc == MCPGW_OK && at != UINT64_MAX) rc = mg_heap_set(&l->core->deadlines, &leg->deadline, at);
   if (rc != MCPGW_OK) {
     mg_map_delu(l->legs, leg->id);
     mg_free(leg);
     return rc;
   }
   if (call) {
-    leg->call = call;
     mg_list_add(&call->legs, &leg->in_call);
     call->n_legs++;
   }
@@ -31,7 +35,7 @@ int mg_leg_new(struct mg_link *l, struct mg_call *call, int method, const struct
 }
 
 int mg_leg_send(struct mg_leg *leg, mg_blob *bytes, const mcpgw_header *headers, size_t n) {
-  return mg_link_send(leg->link, leg->method, leg->id, bytes, headers, n);
+  return mg_link_send(leg->link, leg, bytes, headers, n);
 }
 
 /* Takes the leg out of everything it is in; it still exists, and still knows its call. */
@@ -93,27 +97,35 @@ struct mg_leg *mg_leg_find(struct mg_link *l, uint64_t id) {
   return mg_map_getu(l->legs, id);
 }
 
+void mg_leg_heard(struct mg_leg *leg, uint64_t now_ms) {
+  leg->heard = 1;
+  leg->heard_ms = now_ms;
+}
+
 int mg_leg_delivered(const struct mg_leg *leg) {
+  if (leg->heard) return MCPGW_DELIVERED_YES;
   return leg->sent || !leg->link->tells_sent ? (int)MCPGW_DELIVERED_UNKNOWN : (int)MCPGW_DELIVERED_NO;
 }
 
 static void time_out(struct mg_leg *leg, uint64_t now_ms) {
   struct mg_link *l = leg->link;
   char text[200];
-  snprintf(text, sizeof text, "upstream \"%.80s\" did not answer %s within %llu ms", l->up->cfg->name,
-           leg->method ? mg_method_name(leg->method) : "the request", (unsigned long long)leg->limit_ms);
-  struct mg_fault f = {.reason = MG_WHY_UPSTREAM_TIMEOUT,
-                       .delivered = mg_leg_delivered(leg),
-                       .upstream = l->up->cfg->name,
-                       .text = text};
+  struct mg_fault f = {.delivered = mg_leg_delivered(leg), .upstream = l->up->cfg->name, .text = text};
+  mg_limits_why(leg, now_ms, &f);
+  snprintf(text, sizeof text, "upstream \"%.80s\" did not answer %s within %llu ms (%s)", l->up->cfg->name,
+           leg->method ? mg_method_name(leg->method) : "the request", (unsigned long long)f.limit_ms, f.limit);
   l->core->stats.timeouts++;
-  mg_log(l->core->log, MG_LOG_WARN, "call.timeout", "upstream", l->up->cfg->name, "text", text, (char *)0);
+  mg_log(l->core->log, MG_LOG_WARN, "call.timeout", "upstream", l->up->cfg->name, "limit", f.limit, "text", text, (char *)0);
   tell_upstream(leg, MG_LIT("\"the gateway's time limit was reached\""));
   mg_leg_fail(leg, &f, now_ms);
 }
 
 void mg_leg_tick(struct mg_core *c, uint64_t now_ms) {
   struct mg_heap_node *top;
-  while ((top = mg_heap_top(&c->deadlines)) && top->at_ms <= now_ms)
-    time_out(MG_CONTAINER(top, struct mg_leg, deadline), now_ms);
+  while ((top = mg_heap_top(&c->deadlines)) && top->at_ms <= now_ms) {
+    struct mg_leg *leg = MG_CONTAINER(top, struct mg_leg, deadline);
+    uint64_t at = mg_limits_next(leg); /* it may have been heard of since the alarm was set */
+    if (at > now_ms) mg_heap_set(&c->deadlines, &leg->deadline, at);
+    else time_out(leg, now_ms);
+  }
 }

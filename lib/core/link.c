@@ -139,8 +139,8 @@ static void fail_legs(struct mg_link *l, struct mg_fault *f, uint32_t delivered,
   snprintf(text, sizeof text, "%s", f->text);
   f->text = text;
   while ((leg = mg_map_next(l->legs, &it, NULL))) {
-    int unknown = delivered != MCPGW_DELIVERED_NO && mg_leg_delivered(leg) == (int)MCPGW_DELIVERED_UNKNOWN;
-    f->delivered = unknown ? (int)MCPGW_DELIVERED_UNKNOWN : (int)MCPGW_DELIVERED_NO;
+    int unknown = delivered != MCPGW_DELIVERED_NO && mg_leg_delivered(leg) != (int)MCPGW_DELIVERED_NO;
+    f->delivered = unknown ? mg_leg_delivered(leg) : (int)MCPGW_DELIVERED_NO;
     f->reason = unknown && leg->method == MG_M_TOOLS_CALL && reason == MG_WHY_UPSTREAM_UNAVAILABLE ? MG_WHY_OUTCOME_UNKNOWN : reason;
     mg_leg_fail(leg, f, now_ms);
     it = 0;
@@ -212,11 +212,12 @@ static mcpgw_message message(struct mg_link *l, uint32_t kind, uint64_t call, mg
                          .connect_ms = l->up->cfg->timeouts.connect_ms};
 }
 
-int mg_link_send(struct mg_link *l, int method, uint64_t call, mg_blob *bytes, const mcpgw_header *headers, size_t n) {
+int mg_link_send(struct mg_link *l, const struct mg_leg *leg, mg_blob *bytes, const mcpgw_header *headers, size_t n) {
   if (l->state == MG_LINK_DEAD) return MCPGW_E_CLOSED;
-  mcpgw_message m = message(l, MCPGW_SEND_REQUEST, call, bytes);
-  m.handshake = method == MG_M_INITIALIZE;
-  m.long_lived = method == MG_M_LISTEN;
+  mcpgw_message m = message(l, MCPGW_SEND_REQUEST, leg->id, bytes);
+  m.handshake = leg->method == MG_M_INITIALIZE;
+  m.long_lived = leg->method == MG_M_LISTEN;
+  if (leg->connect_ms) m.connect_ms = leg->connect_ms;
   m.headers = headers;
   m.n_headers = n;
   return l->core->ports->link_send(l->port, &m);

@@ -31,8 +31,12 @@ int mg_request_link(struct mg_call *call, size_t upstream, struct mg_link **out,
   }
   *out = l;
   if (l->state == MG_LINK_READY) return MCPGW_OK;
-  int rc = mg_call_wait(call, &l->waiters);
-  if (rc == MCPGW_OK) return MCPGW_E_AGAIN;
+  int rc = mg_limits_late(call, now_ms) ? MCPGW_E_CLOSED : mg_call_wait(call, &l->waiters);
+  if (rc == MCPGW_E_CLOSED) return rc;
+  if (rc == MCPGW_OK) {
+    mg_limits_wait(call, "a connection");
+    return MCPGW_E_AGAIN;
+  }
   mg_call_fail_rc(call, rc, l->up->cfg->name);
   return MCPGW_E_CLOSED;
 }
@@ -85,6 +89,7 @@ static int is_task_method(int method) {
 static void run(struct mg_call *call, const struct mg_msg *m, uint64_t now_ms) {
   struct mg_link *l = NULL;
   const struct mg_item *item = NULL;
+  if (call->view.n == 1) mg_limits_set(call, call->core->ups[call->view.first], m, NULL);
   int rc = call->view.n == 1 ? mg_request_link(call, call->view.first, &l, now_ms)
                              : mg_route(call, m, &l, &item, now_ms);
   if (rc != MCPGW_OK) return; /* waits, or has been answered */
@@ -93,6 +98,8 @@ static void run(struct mg_call *call, const struct mg_msg *m, uint64_t now_ms) {
     return;
   }
   if (l->modern && m->method == MG_M_TOOLS_CALL && check_params(call, l, m, &item, now_ms) != MCPGW_OK) return;
+  mg_limits_set(call, l->up, m, item);
+  if (mg_limits_late(call, now_ms)) return;
   mg_request_forward(call, l, m, item, now_ms);
 }
 
@@ -125,7 +132,7 @@ static const struct mg_leg_ops level_ops = {level_reply, level_fail};
 static int tell_level(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, uint64_t now_ms) {
   struct mg_leg *leg;
   mg_blob *bytes;
-  uint64_t limit = mg_request_limit(l, m->method, mg_slice(NULL, 0));
+  uint64_t limit = mg_limits_total(l->up->cfg, m->method);
   int rc = mg_leg_new(l, call, m->method, &level_ops, NULL, limit, now_ms, &leg);
   if (rc != MCPGW_OK) return rc;
   rc = mg_request_rewrite(call, m, NULL, leg->id, &bytes);

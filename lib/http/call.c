@@ -48,8 +48,9 @@ static size_t on_read(char *to, size_t size, size_t n, void *arg) {
   rest = call->body ? mg_slice_sub(mg_blob_slice(call->body), call->sent, size * n) : mg_slice(NULL, 0);
   if (!rest.len) return 0;
   memcpy(to, rest.ptr, rest.len);
+  int first = call->sent == 0;
   call->sent += rest.len;
-  if (call->sent == mg_blob_len(call->body) && call->ev.sent) call->ev.sent(call->arg);
+  if (first && call->ev.sent) call->ev.sent(call->arg);
   return rest.len;
 }
 

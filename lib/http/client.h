@@ -37,7 +37,7 @@ struct mg_http_call_opts {
 };
 struct mg_http_call;
 struct mg_http_call_events {
-  void (*sent)(void *arg);   /* the request body was read whole by the transport; optional */
+  void (*sent)(void *arg);   /* a first piece of the request body, or all of it, is handed to the system; optional */
   /* Status and headers are complete. Return non-OK to abort the transfer (done follows with that rc). */
   int (*head)(void *arg, const struct mg_http_response *r);
   int (*body)(void *arg, const void *data, size_t len); /* a piece; non-OK aborts; MCPGW_E_AGAIN pauses (the piece comes again after mg_http_call_resume) */

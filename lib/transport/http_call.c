@@ -151,10 +151,15 @@ static int request_head(struct http_exchange *x, const struct mg_http_response *
   return refuse(x, MCPGW_E_NOMEM, MCPGW_DELIVERED_YES, "out of memory");
 }
 
+static void alive(struct http_exchange *x) {
+  if (x->call && !x->draining && !x->gone && !x->l->closed) mcpgw_link_alive(x->l->link, x->call);
+}
+
 static int head(void *arg, const struct mg_http_response *r) {
   struct http_exchange *x = arg;
   int rc = MCPGW_OK;
   x->busy++;
+  alive(x);
   x->status = r->status;
   x->retry_after_ms = r->retry_after.len ? retry_after_ms(r->retry_after) : 0;
   if (r->status == 404 && x->with_session) {
@@ -210,6 +215,7 @@ static int body(void *arg, const void *data, size_t len) {
   struct http_exchange *x = arg;
   int rc = MCPGW_OK;
   x->busy++;
+  alive(x);
   if (x->draining || x->mode == MODE_SKIP) rc = body_skip(x, len);
   else if (x->mode == MODE_BODY) rc = body_add(x, data, len);
   else if (x->mode == MODE_EVENTS) rc = mg_http_events_feed(x, data, len);

@@ -170,7 +170,7 @@ void mg_stdio_forget(struct stdio *s, uint64_t call) {
 
 void mg_stdio_fail_unsent(struct stdio *s, int code, const char *text) {
   mcpgw_failure why = {sizeof why, code, MCPGW_DELIVERED_NO, 0, 0, text};
-  if (s->n && s->written) (void)queue_pop(s);
+  if (s->n && s->written) (void)queue_pop(s); /* begun: the end of the link fails it, with "unknown" */
   while (s->n && !s->closed) {
     uint64_t call = queue_pop(s);
     size_t i = call_find(s, call);
@@ -205,16 +205,19 @@ static ssize_t write_batch(struct stdio *s) {
 /* The books are closed before anybody is told: from inside mcpgw_link_sent the link may send, cancel or
  * close, and none of that may meet a message that is out but still in the queue. */
 static void written(struct stdio *s, size_t got, int tell) {
-  uint64_t done[BATCH];
+  uint64_t done[BATCH + 1];
   size_t i, n = 0;
   while (got) {
     size_t left = mcpgw_bytes_len(at(s, 0)->bytes) + 1 - s->written;
-    if (got < left) {
+    if (got < left) { /* the first byte of it tells; the rest tells nothing new */
+      if (!s->written) done[n++] = at(s, 0)->call;
       s->written += got;
       break;
     }
     got -= left;
-    done[n++] = queue_pop(s);
+    int told = s->written > 0;
+    uint64_t call = queue_pop(s);
+    if (!told) done[n++] = call;
   }
   for (i = 0; tell && i < n && !s->closed && !s->over; i++) {
     size_t c = call_find(s, done[i]);

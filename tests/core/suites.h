@@ -8,5 +8,6 @@ Suite *core_lists_suite(void);
 Suite *core_modern_suite(void);
 Suite *core_listen_suite(void);
 Suite *core_contexts_suite(void);
+Suite *core_limits_suite(void);
 Suite *core_random_suite(void);
 #endif

@@ -94,6 +94,10 @@ void mcpgw_bytes_unref(mcpgw_bytes *bytes) {
 void mcpgw_link_sent(mcpgw_link *link, uint64_t call) {
   record(link, (struct host_event){.kind = HOST_SENT, .call = call}, "", 0);
 }
+void mcpgw_link_alive(mcpgw_link *link, uint64_t call) {
+  link->alive++;
+  link->alive_call = call;
+}
 void mcpgw_link_streaming(mcpgw_link *link, uint64_t call) {
   record(link, (struct host_event){.kind = HOST_STREAMING, .call = call}, "", 0);
 }

@@ -25,6 +25,8 @@ struct mcpgw_link {
   int n;
   int after_close; /* events that came although the link had been closed: must stay 0 */
   int closed;      /* set by the test when it has called close */
+  int alive; /* signs of life reported, and for which call the last one */
+  uint64_t alive_call;
   int logs;
   char last_log[256];
   void (*on_log)(struct mcpgw_link *link, int level, const char *event, const char *text,

@@ -38,10 +38,37 @@ START_TEST(messages_come_one_by_one_and_the_connection_is_kept) {
                      "{\"method\":\"notifications/progress\"}");
     ck_assert_str_eq(fake_host_event(f.host, HOST_MESSAGE, call, 1)->text, "{\"result\":\n{\"x\":1}}");
     ck_assert_int_eq(fake_host_count(f.host, HOST_STREAMING, call), 1);
+    ck_assert_int_ge(f.host->alive, 2); /* the head, and what followed */
+    ck_assert_uint_eq(f.host->alive_call, call);
+    f.host->alive = 0;
     fake_host_turn(f.host, 60);
   }
   ck_assert_int_eq(fake_host_count(f.host, HOST_FAILED, 0), 0);
   ck_assert_int_eq(f.up->connections, 1);
+  http_fix_down(&f);
+}
+END_TEST
+
+/* Comments are no events, but signs of life. */
+static void beats(struct raw_conn *c, void *arg) {
+  struct raw_request r;
+  (void)arg;
+  if (!raw_read(c, &r)) return;
+  raw_request_done(&r);
+  raw_send(c, SSE "\r\n");
+  for (int i = 0; i < 5; i++) {
+    raw_send(c, ": beat\n\n");
+    raw_sleep(20);
+  }
+  raw_send(c, "data: {\"result\":1}\n\n");
+}
+
+START_TEST(heartbeats_are_signs_of_life) {
+  http_fix_up(&f, beats, NULL);
+  ck_assert_int_eq(http_send(&f, 1, "{\"id\":1}"), MCPGW_OK);
+  http_message(&f, 1, 0);
+  ck_assert_int_ge(f.host->alive, 5);
+  ck_assert_int_eq(fake_host_count(f.host, HOST_STREAMING, 0), 0);
   http_fix_down(&f);
 }
 END_TEST
@@ -308,6 +335,7 @@ void http_tests_stream(Suite *s) {
   TCase *t = tcase_create("stream");
   tcase_set_timeout(t, 30);
   tcase_add_test(t, messages_come_one_by_one_and_the_connection_is_kept);
+  tcase_add_test(t, heartbeats_are_signs_of_life);
   tcase_add_test(t, an_answered_stream_that_stays_open_is_closed);
   tcase_add_loop_test(t, a_legacy_stream_is_resumed_where_it_broke, 0, 2);
   tcase_add_loop_test(t, a_stream_that_cannot_be_resumed_fails_its_call, 0, 3);
