@@ -84,6 +84,8 @@ struct mg_link {
   struct mg_map *legs; /* id -> leg */
   mg_blob *hello;      /* the InitializeResult or DiscoverResult message */
   struct mg_table *lists; /* MG_LIST_KINDS; NULL: a legacy view of one upstream, which needs none */
+  struct mg_cache *cache; /* replies that may be served again; NULL: none yet */
+  uint64_t changed_ms;    /* when it last said that a list changed */
   struct mg_list waiters;
   struct mg_list node; /* in core->links or core->graveyard */
 };
@@ -149,6 +151,7 @@ struct mg_call { /* one request from downstream */
   struct mg_list legs;
   size_t n_legs;
   struct mg_listen *listen;
+  struct mg_cached *asks; /* a kept reply that it fetches anew */
 };
 
 struct mg_leg_ops {
@@ -260,6 +263,7 @@ void mg_call_emit(struct mg_call *call, mg_blob *bytes, int final, int status); 
 int mg_call_wait(struct mg_call *call, struct mg_list *waiters); /* one more thing to wait for, then step */
 void mg_call_wait_until(struct mg_call *call, uint64_t at_ms);   /* at the latest */
 void mg_wake(struct mg_list *waiters, uint64_t now_ms);
+const char *mg_call_principal(const struct mg_call *call); /* BORROWED */
 void mg_call_tick(struct mg_core *c, uint64_t now_ms);
 void mg_refuse(struct mg_core *c, const struct mg_inbound *in, int modern, const struct mg_fault *f); /* no call yet */
 void mg_send_blob(struct mg_core *c, struct mg_sink *s, mg_blob *bytes, int final, int status);
@@ -310,6 +314,7 @@ int mg_task_owner(struct mg_call *call, struct mg_slice task_id); /* upstream of
  * waits. Other: it cannot be had. */
 int mg_catalog_need(struct mg_link *l, int kind, int fresh, struct mg_call *call, uint64_t now_ms);
 void mg_catalog_stale(struct mg_link *l, int kind);
+void mg_catalog_changed(struct mg_link *l, int kind, uint64_t now_ms); /* the upstream said so */
 void mg_catalog_done(struct mg_link *l);
 struct mg_item *mg_catalog_find(struct mg_link *l, int kind, struct mg_slice key);
 struct mg_item *mg_catalog_exposed(struct mg_link *l, int kind, struct mg_slice name);
@@ -322,6 +327,16 @@ int mg_list_kind(int method); /* MG_LIST_* of a list method, or of a list_change
 int mg_table_add_page(struct mg_link *l, int kind, struct mg_table *t, mg_blob *bytes, const struct mg_msg *m);
 void mg_table_clear(struct mg_table *t);
 void mg_tool_refused(struct mg_link *l, struct mg_slice name, const char *why);
+
+/* ---- cache.c ------------------------------------------------------------------------------------------------ */
+/* A list request to one upstream, from a reply that was kept. 1: answered, or waits; 0: to be asked upstream. */
+int mg_cache_serve(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, uint64_t now_ms);
+/* A reply on its way to a client: kept, if it may be. The message as it was kept (OWNED), or NULL. */
+mg_blob *mg_cache_keep(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, const struct mg_splice *edits,
+                       uint64_t now_ms);
+void mg_cache_asked(struct mg_call *call);         /* the call is over */
+void mg_cache_drop(struct mg_link *l, int kind);   /* MG_LIST_*, -1: all */
+void mg_cache_done(struct mg_link *l);
 
 /* ---- merge.c, hello.c ---------------------------------------------------------------------------------------- */
 void mg_merge_list(struct mg_call *call, uint64_t now_ms);       /* step: merged lists */

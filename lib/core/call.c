@@ -192,6 +192,7 @@ void mg_call_finish(struct mg_call *call) {
   mg_heap_del(&call->core->gathers, &call->deadline);
   for (size_t i = 0; i < call->n_waiters; i++) mg_list_del(&call->waiters[i].node);
   cancel_legs(call, mg_slice(NULL, 0));
+  mg_cache_asked(call);
   if (call->listen) mg_listen_done(call);
   else call->core->n_calls--;
   mg_text_done(&call->id);
@@ -256,6 +257,10 @@ void mg_wake(struct mg_list *waiters, uint64_t now_ms) {
     w->call = NULL;
     if (--call->waiting == 0) call->step(call, now_ms);
   }
+}
+
+const char *mg_call_principal(const struct mg_call *call) {
+  return call->ctx ? call->ctx->principal : "";
 }
 
 void mg_call_tick(struct mg_core *c, uint64_t now_ms) {

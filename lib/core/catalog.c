@@ -51,6 +51,12 @@ void mg_catalog_done(struct mg_link *l) {
 
 void mg_catalog_stale(struct mg_link *l, int kind) {
   if (l->lists) l->lists[kind].stale = 1;
+  mg_cache_drop(l, kind);
+}
+
+void mg_catalog_changed(struct mg_link *l, int kind, uint64_t now_ms) {
+  l->changed_ms = now_ms;
+  mg_catalog_stale(l, kind);
 }
 
 static int same_items(const struct mg_table *a, const struct mg_table *b) {

@@ -103,8 +103,8 @@ static void modern_notification(struct mg_link *l, uint64_t call, mg_blob *bytes
 static void on_notification(struct mg_link *l, uint64_t call, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
   int kind = mg_list_kind(m->method);
   if (kind >= 0) {
-    mg_catalog_stale(l, kind);
-    if (kind == MG_LIST_RESOURCES) mg_catalog_stale(l, MG_LIST_TEMPLATES);
+    mg_catalog_changed(l, kind, now_ms);
+    if (kind == MG_LIST_RESOURCES) mg_catalog_changed(l, MG_LIST_TEMPLATES, now_ms);
   }
   if (m->method == MG_M_N_PROGRESS) on_progress(l, bytes, m, now_ms);
   else if (l->modern) modern_notification(l, call, bytes, m, now_ms);

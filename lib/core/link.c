@@ -26,6 +26,7 @@ static struct mg_link **slot_of(struct mg_link *l) {
 void mg_link_free(struct mg_link *l) {
   mg_list_del(&l->node);
   mg_catalog_done(l);
+  mg_cache_done(l);
   mg_map_free(l->legs);
   mg_blob_unref(l->hello);
   mg_free(l);

@@ -298,6 +298,7 @@ int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
       {"contexts_opened", s->contexts_opened},
       {"contexts_ended", s->contexts_ended},
       {"lists_fetched", s->lists_fetched},
+      {"lists_cached", s->lists_cached},
       {"tools_refused", s->tools_refused},
       {"streams_cut", gw->streams_cut},
       {"replays_dropped", gw->replays_dropped},

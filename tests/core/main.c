@@ -7,6 +7,7 @@ int main(void) {
   SRunner *runner = srunner_create(core_legacy_suite());
   srunner_add_suite(runner, core_links_suite());
   srunner_add_suite(runner, core_lists_suite());
+  srunner_add_suite(runner, core_cache_suite());
   srunner_add_suite(runner, core_modern_suite());
   srunner_add_suite(runner, core_listen_suite());
   srunner_add_suite(runner, core_contexts_suite());
