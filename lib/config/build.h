@@ -152,6 +152,10 @@ int mg_config_text(struct mg_cfg_build *b, const struct mg_cfg_at *at, const str
 int mg_config_file_name(struct mg_cfg_build *b, const struct mg_cfg_at *at, const char *name,
                         const char **out);
 
+/* gateway.admin, once it has been read (admin.c) */
+int mg_config_settle_admin(struct mg_cfg_build *b, const struct mg_cfg_at *gateway);
+const char *mg_config_bad_token(struct mg_slice token);
+
 /* ---- checks (check.c): NULL when fine, else what is wrong and what to do ----------------------------- */
 const char *mg_config_bad_url(struct mg_slice url);
 const char *mg_config_bad_public_url(struct mg_slice url);

@@ -73,11 +73,13 @@ struct mg_config {
     int mode;         /* MG_PIN_* */
   } pin;
   const char *admin_listen; /* or NULL */
+  const char *admin_token;  /* or NULL: then listen is a unix socket; read from admin_token_file when that is set */
+  const char *admin_token_file;
   int log_level;            /* MG_LOG_* */
   int insecure_plain_http;  /* 0; set by --insecure-plain-http, never by a document */
   /* The objects auth, policy and trace (and a server's auth) belong to later versions: accepted empty; a
-   * non-empty one is an error that says so. idempotency, store and admin are read and range-checked, with
-   * a note that nothing uses them yet. */
+   * non-empty one is an error that says so. idempotency and store are read and range-checked, with a note
+   * that nothing uses them yet. */
 };
 
 /* text: JSON (strict; a byte order mark is tolerated). env: NULL-terminated NAME=value array for ${VAR}.

@@ -117,7 +117,9 @@ static const struct mg_cfg_key pin_keys[] = {
     WORD("mode", mg_config, pin.mode, pin_words, MG_PIN_WARN)};
 TABLE(pin, pin_keys);
 static const struct mg_cfg_key admin_keys[] = {
-    TEXT("listen", mg_config, admin_listen, mg_config_bad_listen, NULL)};
+    TEXT("listen", mg_config, admin_listen, mg_config_bad_listen, NULL),
+    TEXT("token", mg_config, admin_token, mg_config_bad_token, NULL),
+    TEXT("token_file", mg_config, admin_token_file, mg_config_bad_path, NULL)};
 TABLE(admin, admin_keys);
 static const struct mg_cfg_key log_keys[] = {WORD("level", mg_config, log_level, level_words, MG_LOG_INFO)};
 TABLE(logging, log_keys);
@@ -137,7 +139,7 @@ static const struct mg_cfg_key gateway_keys[] = {
     {.name = "idempotency", .kind = MG_KEY_OBJECT, .inner = &idempotency, .later = 1},
     {.name = "store", .kind = MG_KEY_OBJECT, .inner = &store, .later = 1},
     {.name = "pin", .kind = MG_KEY_OBJECT, .inner = &pin},
-    {.name = "admin", .kind = MG_KEY_OBJECT, .inner = &admin, .later = 1},
+    {.name = "admin", .kind = MG_KEY_OBJECT, .inner = &admin},
     {.name = "log", .kind = MG_KEY_OBJECT, .inner = &logging},
     {.name = "auth", .kind = MG_KEY_EMPTY},
     {.name = "policy", .kind = MG_KEY_EMPTY},

@@ -38,7 +38,7 @@ static int settle(struct mg_cfg_build *b, const struct mg_cfg_at *gateway) {
   struct mg_cfg_at pin = mg_config_at_key(gateway, MG_LIT("pin")), file = mg_config_at_key(&pin, MG_LIT("file"));
   int rc = c->state_dir ? mg_config_file_name(b, &dir, c->state_dir, &c->state_dir) : MCPGW_OK;
   if (rc == MCPGW_OK && c->pin.file) rc = mg_config_file_name(b, &file, c->pin.file, &c->pin.file);
-  return rc;
+  return rc == MCPGW_OK ? mg_config_settle_admin(b, gateway) : rc;
 }
 
 static int read_root(struct mg_cfg_build *b, const struct mg_node *root) {

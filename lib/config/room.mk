@@ -1,1 +1,1 @@
-config := config parse keys server env expand check pin build
+config := config parse keys server env expand check pin build admin

@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -161,6 +162,14 @@ static int is_loopback(const union addr *a) {
   return 1; /* AF_UNIX (or unnamed): a process of this machine */
 }
 
+/* The mode of the socket file keeps others out; this holds even where somebody changed it. */
+static int is_our_user(int fd) {
+  struct ucred peer;
+  socklen_t len = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || len != sizeof peer) return 0;
+  return peer.uid == 0 || peer.uid == geteuid();
+}
+
 static void starve(struct mg_http_server *s) {
   uint64_t now = mg_loop_now_ms(s->loop);
   mg_log(s->log, MG_LOG_WARN, "http.accept_paused", "reason", "out of descriptors or memory", (char *)0);
@@ -168,6 +177,11 @@ static void starve(struct mg_http_server *s) {
   s->starved_till = now + STARVED_MS;
   set_listening(s, 0);
   arm(s, now, s->starved_till);
+}
+
+static void refuse_stranger(struct mg_conn *c) {
+  mg_log(c->s->log, MG_LOG_WARN, "http.stranger", "reason", "a process of another user connected", (char *)0);
+  mg_conn_refuse(c, 403, "this socket serves its own user and root alone");
 }
 
 /* 1: there may be more to accept. */
@@ -188,6 +202,7 @@ static int accept_one(struct listener *l) {
     return 1;
   }
   if (s->n_conns > s->limits.connections) mg_conn_refuse(c, 503, "too many connections");
+  else if (s->limits.private_sockets && l->path && !is_our_user(fd)) refuse_stranger(c);
   return 1;
 }
 
@@ -240,8 +255,10 @@ static int parse_addr(struct mg_slice addr, union addr *a, socklen_t *len) {
   return parse_inet(mg_slice_sub(addr, 0, colon - 1), port, a, len);
 }
 
-/* A socket file nobody listens on any more is in the way of the next start. */
+/* A socket file nobody listens on any more is in the way of the next start. Any other file stays. */
 static void remove_stale(const union addr *a, socklen_t len) {
+  struct stat st;
+  if (lstat(a->un.sun_path, &st) != 0 || !S_ISSOCK(st.st_mode)) return;
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return;
   if (connect(fd, &a->any, len) < 0 && errno == ECONNREFUSED) unlink(a->un.sun_path);
@@ -272,6 +289,8 @@ static int open_listener(struct mg_http_server *s, const union addr *a, socklen_
   l->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (l->fd < 0) return MCPGW_E_IO;
   tune(s, l->fd, family);
+  /* before bind: the file is made with this mode, so there is no moment in which it is open to others */
+  if (family == AF_UNIX && s->limits.private_sockets && fchmod(l->fd, 0600) < 0) return MCPGW_E_IO;
   if (bind(l->fd, &a->any, len) < 0) return MCPGW_E_IO;
   if (family == AF_UNIX && !(l->path = mg_strdup(a->un.sun_path))) {
     unlink(a->un.sun_path);

@@ -17,6 +17,7 @@ struct mg_http_limits {
   uint64_t body_ms;                /* longest pause inside a body (30,000) */
   uint64_t idle_ms;                /* keep-alive without a request (75,000) */
   uint64_t write_ms;               /* a reader that takes nothing for this long is gone (60,000); also TCP_USER_TIMEOUT */
+  int private_sockets;             /* unix sockets have mode 0600 and serve our own user and root alone: 403 */
 };
 
 struct mg_http_server;

@@ -125,6 +125,17 @@ static const struct {
     {LISTEN("unix:x.sock"), "gateway.listen[0]: must give an absolute path after unix:"},
     {GATEWAY("\"admin\":{\"listen\":\"unix:\"}"),
      "gateway.admin.listen: must give an absolute path after unix:"},
+    {GATEWAY("\"admin\":{\"listen\":\"127.0.0.1:1\"}"), "gateway.admin.listen: any user of this machine could "
+                                                        "connect: it needs token or token_file, or be unix:/path"},
+    {GATEWAY("\"admin\":{\"token\":\"short\"}"),
+     "gateway.admin.token: must be 16 to 512 bytes long; openssl rand -hex 32 makes a good one"},
+    {GATEWAY("\"admin\":{\"token\":\"0123456789 abcdef\"}"), "gateway.admin.token: must be visible ASCII without blanks"},
+    {GATEWAY("\"admin\":{\"token\":\"0123456789abcdef\",\"token_file\":\"/x\"}"),
+     "gateway.admin: has token and token_file; keep one"},
+    {GATEWAY("\"admin\":{\"token_file\":\"/nonexistent/token\"}"),
+     "gateway.admin.token_file: the file cannot be opened: No such file or directory"},
+    {GATEWAY("\"admin\":{\"token_file\":\"/etc/hostname\"}"), "gateway.admin.token_file: what the file holds "
+                                                          "must be 16 to 512 bytes long; openssl rand -hex 32 makes a good one"},
     {GATEWAY("\"allowed_hosts\":[\"https://a\"]"),
      "gateway.allowed_hosts[0]: must be a host, as example.com, example.com:8443 or [::1]"},
     {GATEWAY("\"allowed_hosts\":[\"\"]"),

@@ -102,7 +102,7 @@ START_TEST(every_key_of_a_gateway) {
       "\"memory_bytes\":1099511627776},\"contexts\":{\"idle_ms\":1,\"absolute_ms\":2,\"max\":3,"
       "\"no_handle\":\"refuse\"},\"idempotency\":{\"durability\":\"async\",\"ttl_ms\":5,\"max_bytes\":0},"
       "\"store\":{\"quota_bytes\":1048576},\"admin\":{\"listen\":\"unix:/run/"
-      "a.sock\"},\"log\":{\"level\":\"debug\"},"
+      "a.sock\",\"token\":\"0123456789abcdef\"},\"log\":{\"level\":\"debug\"},"
       "\"auth\":{},\"policy\":{},\"trace\":{}}}");
   LIST_IS(c->listen, "[::1]:0", "unix:/run/x.sock", "localhost:80");
   ck_assert_str_eq(c->public_url, "https://m.example/mcp");
@@ -126,13 +126,13 @@ START_TEST(every_key_of_a_gateway) {
   ck_assert_uint_eq(c->idempotency.max_bytes, 0);
   ck_assert_uint_eq(c->store_quota_bytes, 1048576);
   ck_assert_str_eq(c->admin_listen, "unix:/run/a.sock");
+  ck_assert_str_eq(c->admin_token, "0123456789abcdef");
   ck_assert_int_eq(c->log_level, MG_LOG_DEBUG);
   ck_assert_ptr_nonnull(config_find_note(c, "gateway.store"));
-  ck_assert_ptr_nonnull(config_find_note(c, "gateway.admin"));
   ck_assert_ptr_nonnull(config_find_note(c, "gateway.idempotency"));
   ck_assert_ptr_nonnull(config_find_note(c, "gateway.state_dir"));
   ck_assert_ptr_nonnull(config_find_note(c, "gateway.contexts.no_handle"));
-  ck_assert_uint_eq(c->n_notes, 5);
+  ck_assert_uint_eq(c->n_notes, 4);
   mg_config_unref(c);
 }
 END_TEST

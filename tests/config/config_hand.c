@@ -137,7 +137,7 @@ START_TEST(exposure_of_any_listener) {
   struct mg_config *c = config_good("{\"gateway\":{\"listen\":[\"127.0.0.1:1\",\"0.0.0.0:2\"]}}");
   ck_assert_int_eq(mg_config_check_listen(c, NULL), MCPGW_E_CONFIG);
   mg_config_unref(c);
-  c = config_good("{\"gateway\":{\"admin\":{\"listen\":\"0.0.0.0:2\"}}}");
+  c = config_good("{\"gateway\":{\"admin\":{\"listen\":\"0.0.0.0:2\",\"token\":\"0123456789abcdef\"}}}");
   ck_assert_int_eq(mg_config_check_listen(c, NULL), MCPGW_E_CONFIG);
   mg_config_unref(c);
   c = config_good("{\"gateway\":{\"listen\":[]}}");
