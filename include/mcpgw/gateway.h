@@ -57,6 +57,10 @@ MCPGW_API const char *mcpgw_config_pin_file(const mcpgw_config *config); /* BORR
 MCPGW_API int mcpgw_config_pinned(const mcpgw_config *config, const char *server, size_t server_len, uint32_t kind,
                                   const char *name, size_t name_len, const char *definition, size_t definition_len,
                                   uint32_t *verdict, char **changed);
+/* The admin door of this configuration: its address, and the token callers must present. NULL: none. BORROWED
+ * until the configuration changes; the token is a secret. */
+MCPGW_API const char *mcpgw_config_admin_listen(const mcpgw_config *config);
+MCPGW_API const char *mcpgw_config_admin_token(const mcpgw_config *config);
 /* Why the last call failed; "" when it did not. BORROWED until the next call with this handle. */
 MCPGW_API const char *mcpgw_config_error(const mcpgw_config *config);
 MCPGW_API size_t mcpgw_config_servers(const mcpgw_config *config);
@@ -106,6 +110,17 @@ MCPGW_API int mcpgw_gateway_stop(mcpgw_gateway *gateway, uint64_t deadline_ms);
 MCPGW_API int mcpgw_gateway_stopped(const mcpgw_gateway *gateway); /* 1 or 0 */
 /* Counters as one JSON object. *out OWNED: mcpgw_free. */
 MCPGW_API int mcpgw_gateway_stats(mcpgw_gateway *gateway, char **out);
+
+/* What the gateway is doing, as the admin door tells it: one JSON object. kind: "contexts", "links", "children",
+ * "upstreams", "stats" or "ready"; MCPGW_E_NOT_FOUND: another. query: as in the door's URLs
+ * ("limit=100&after=17&principal=a&upstream=files"), or NULL; MCPGW_E_INVALID. *out OWNED: mcpgw_free. */
+MCPGW_API int mcpgw_gateway_report(mcpgw_gateway *gateway, const char *kind, size_t kind_len, const char *query,
+                                   size_t query_len, char **out);
+/* Ends sessions at once: their calls fail, their streams close, their links and children end. by:
+ * "session" (value: its id, or what a report calls "id") or "principal". *ended: how many there were.
+ * MCPGW_E_LIMIT: value is a tag that several sessions have. */
+MCPGW_API int mcpgw_gateway_revoke(mcpgw_gateway *gateway, const char *by, size_t by_len, const char *value,
+                                   size_t value_len, size_t *ended);
 
 /* ---- in-process clients --------------------------------------------------------------------------------------- */
 /* A client of this gateway inside the process. server: one server's slug, or NULL for all together.

@@ -150,6 +150,14 @@ int mcpgw_config_pinned(const mcpgw_config *config, const char *server, size_t s
   return MCPGW_OK;
 }
 
+const char *mcpgw_config_admin_listen(const mcpgw_config *config) {
+  return config ? config->snapshot->admin_listen : NULL;
+}
+
+const char *mcpgw_config_admin_token(const mcpgw_config *config) {
+  return config ? config->snapshot->admin_token : NULL;
+}
+
 const char *mcpgw_config_error(const mcpgw_config *config) {
   return config ? mg_err_text(&config->err) : "";
 }

@@ -116,3 +116,22 @@ int mcpgw_gateway_stats(mcpgw_gateway *gateway, char **out) {
   if (rc == MCPGW_OK && !out) rc = MCPGW_E_INVALID;
   return rc == MCPGW_OK ? mg_gw_stats(gateway, out) : rc;
 }
+
+int mcpgw_gateway_report(mcpgw_gateway *gateway, const char *kind, size_t kind_len, const char *query, size_t query_len,
+                         char **out) {
+  size_t len;
+  int rc = guard(gateway);
+  if (rc != MCPGW_OK) return rc;
+  if (!kind || !out) return MCPGW_E_INVALID;
+  return mg_gw_report(gateway, mg_slice(kind, kind_len), mg_slice(query, query ? query_len : 0), out, &len);
+}
+
+int mcpgw_gateway_revoke(mcpgw_gateway *gateway, const char *by, size_t by_len, const char *value, size_t value_len,
+                         size_t *ended) {
+  int rc = guard(gateway);
+  if (rc != MCPGW_OK) return rc;
+  if (!by || !value || !value_len || !ended) return MCPGW_E_INVALID;
+  struct mg_slice kind = mg_slice(by, by_len);
+  int what = mg_slice_eqz(kind, "session") ? MG_REVOKE_SESSION : mg_slice_eqz(kind, "principal") ? MG_REVOKE_PRINCIPAL : -1;
+  return what < 0 ? MCPGW_E_INVALID : mg_gw_revoke(gateway, what, mg_slice(value, value_len), ended);
+}

@@ -55,6 +55,9 @@ struct mg_table {
   struct mg_load *load; /* the fetch under way */
 };
 
+struct mg_upstream_stats { /* requests include the gateway's own: lists, handshakes */
+  uint64_t requests, replies, failed, timeouts, links_opened, links_lost;
+};
 struct mg_upstream {
   struct mg_core *core;
   size_t index;
@@ -66,6 +69,8 @@ struct mg_upstream {
   unsigned failures;      /* handshakes in a row that failed */
   unsigned crashes;       /* ready links in a row that died before they answered anything */
   char error[MG_ERR_MAX]; /* why it is not there */
+  size_t n_ready;         /* links that are READY */
+  struct mg_upstream_stats stats;
 };
 
 enum { MG_LINK_OPENING, MG_LINK_READY, MG_LINK_DEAD };
@@ -80,7 +85,7 @@ struct mg_link {
   int answered;    /* one request after the handshake got its reply */
   int tells_sent;  /* its transport says what has been sent: only then does silence mean "not delivered" */
   uint32_t caps;
-  uint64_t next_id;
+  uint64_t next_id, number, opened_ms; /* number: of links and contexts, unique in the process */
   struct mg_map *legs; /* id -> leg */
   mg_blob *hello;      /* the InitializeResult or DiscoverResult message */
   struct mg_table *lists; /* MG_LIST_KINDS; NULL: a legacy view of one upstream, which needs none */
@@ -105,6 +110,7 @@ struct mg_text { /* a short string kept with its owner: inline while it fits; no
 struct mg_ctx {
   struct mg_core *core;
   char id[MG_ID_LEN + 1];
+  uint64_t number; /* unique in the process; the tag alone is not */
   char *principal;
   struct mg_view view;
   int revision, initialized, answered, ended, pinned; /* answered: the InitializeResult has left */
@@ -199,6 +205,7 @@ struct mg_core {
   struct mg_seal_key *cursor_key;  /* of this process: list cursors do not outlive it */
   struct mg_list calls;            /* all of them, listen streams too */
   size_t n_calls;                  /* without listen streams */
+  uint64_t numbers;                /* given to contexts and links so far */
   int draining, ending; /* no new requests; no new links */
   struct mg_stats stats;
 };
@@ -229,6 +236,7 @@ int mg_link_send(struct mg_link *l, const struct mg_leg *leg, mg_blob *bytes, co
 int mg_link_notify(struct mg_link *l, mg_blob *bytes); /* bytes are borrowed */
 int mg_link_respond(struct mg_link *l, mg_blob *bytes);
 int mg_link_has_list(const struct mg_link *l, int kind);
+void mg_link_set_state(struct mg_link *l, int state);
 
 /* ---- handshake.c -------------------------------------------------------------------------------------- */
 int mg_handshake_start(struct mg_link *l, uint64_t now_ms);

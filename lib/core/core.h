@@ -121,6 +121,27 @@ void mg_link_on_failed(struct mg_link *l, uint64_t call, const mcpgw_failure *wh
 void mg_link_on_closed(struct mg_link *l, const mcpgw_failure *why, uint64_t now_ms);
 const struct mg_cfg_server *mg_link_cfg(const struct mg_link *l);
 
+/* ---- report.c: what there is, for people and monitors ------------------------------------------------------ */
+#define MG_PAGE_MAX 1000
+struct mg_page {
+  uint64_t after; /* entries have numbers; those beyond this one, smallest first */
+  size_t limit;   /* 1 to MG_PAGE_MAX */
+  struct mg_slice principal, upstream; /* filters; empty: all */
+  uint64_t now_ms;
+  struct mg_buf *out;                  /* {"items":[…],"total":n,"next":number of the last item, or null} */
+  int (*pid_of)(void *port);           /* of a link's child process; 0: it has none. May be NULL */
+};
+int mg_core_report_contexts(const struct mg_core *c, const struct mg_page *page);
+int mg_core_report_links(const struct mg_core *c, const struct mg_page *page, int children); /* 1: only those with a process */
+int mg_core_report_upstreams(const struct mg_core *c, const struct mg_page *page);
+/* How many upstreams are down; out, when not NULL, gets {"name":"why",…}. */
+size_t mg_core_report_down(const struct mg_core *c, uint64_t now_ms, struct mg_buf *out);
+size_t mg_core_upstreams(const struct mg_core *c);
+/* Ends contexts. Sessions are named by id, by what the listing calls "id", or by the tag of the log: LIMIT
+ * when several have that tag. *n: how many ended. */
+enum { MG_REVOKE_SESSION, MG_REVOKE_PRINCIPAL };
+int mg_core_revoke(struct mg_core *c, int what, struct mg_slice value, size_t *n);
+
 /* ---- time ---------------------------------------------------------------------------------------------- */
 uint64_t mg_core_next_ms(const struct mg_core *c); /* when tick has something to do; UINT64_MAX: nothing */
 void mg_core_tick(struct mg_core *c, uint64_t now_ms);

@@ -47,7 +47,7 @@ static void tell_changed(struct mg_link *l, const struct mg_msg *m) {
 static void ready(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
   l->hello = mg_blob_ref(bytes);
   l->caps = capabilities_of(m);
-  l->state = MG_LINK_READY;
+  mg_link_set_state(l, MG_LINK_READY);
   l->up->failures = 0;
   l->up->retry_ms = 0;
   l->up->error[0] = 0;

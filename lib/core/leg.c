@@ -30,6 +30,7 @@ int mg_leg_new(struct mg_link *l, struct mg_call *call, int method, const struct
     mg_list_add(&call->legs, &leg->in_call);
     call->n_legs++;
   }
+  l->up->stats.requests++;
   *out = leg;
   return MCPGW_OK;
 }
@@ -76,6 +77,7 @@ void mg_leg_cancel(struct mg_leg *leg, struct mg_slice reason) {
 
 void mg_leg_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
   detach(leg);
+  leg->link->up->stats.failed++;
   leg->ops->fail(leg, f, now_ms);
   mg_free(leg);
 }
@@ -84,6 +86,7 @@ void mg_leg_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, in
   struct mg_link *l = leg->link;
   uint64_t id = leg->id;
   detach(leg);
+  l->up->stats.replies++;
   if (l->state == MG_LINK_READY) {
     l->answered = 1;
     l->up->crashes = 0;
@@ -115,6 +118,7 @@ static void time_out(struct mg_leg *leg, uint64_t now_ms) {
   snprintf(text, sizeof text, "upstream \"%.80s\" did not answer %s within %llu ms (%s)", l->up->cfg->name,
            leg->method ? mg_method_name(leg->method) : "the request", (unsigned long long)f.limit_ms, f.limit);
   l->core->stats.timeouts++;
+  l->up->stats.timeouts++;
   mg_log(l->core->log, MG_LOG_WARN, "call.timeout", "upstream", l->up->cfg->name, "limit", f.limit, "text", text, (char *)0);
   tell_upstream(leg, MG_LIT("\"the gateway's time limit was reached\""));
   mg_leg_fail(leg, &f, now_ms);

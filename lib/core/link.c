@@ -18,6 +18,12 @@ int mg_link_has_list(const struct mg_link *l, int kind) {
   return l->lists && l->state == MG_LINK_READY && (l->caps & cap[kind]);
 }
 
+void mg_link_set_state(struct mg_link *l, int state) {
+  if (l->state == MG_LINK_READY) l->up->n_ready--;
+  if (state == MG_LINK_READY) l->up->n_ready++;
+  l->state = state;
+}
+
 static struct mg_link **slot_of(struct mg_link *l) {
   if (!l->ctx) return &l->up->modern;
   return &l->ctx->links[l->up->index - l->ctx->view.first];
@@ -78,7 +84,10 @@ static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, uin
   }
   mg_list_add(&c->links, &l->node);
   *slot_of(l) = l;
+  l->number = ++c->numbers;
+  l->opened_ms = now_ms;
   c->stats.links_opened++;
+  up->stats.links_opened++;
   if (mg_handshake_start(l, now_ms) == MCPGW_OK) return l;
   mg_link_die(l, "the handshake could not be sent", MCPGW_DELIVERED_NO, 0, now_ms);
   why->text = up->error;
@@ -171,12 +180,13 @@ void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int gra
   struct mg_upstream *up = l->up;
   int was_ready = l->state == MG_LINK_READY;
   if (l->state == MG_LINK_DEAD) return;
-  l->state = MG_LINK_DEAD;
+  mg_link_set_state(l, MG_LINK_DEAD);
   if (mg_slice_starts(mg_slice_z(why), MG_LIT("upstream \""))) snprintf(up->error, sizeof up->error, "%s", why);
   else snprintf(up->error, sizeof up->error, "upstream \"%s\": %s", up->cfg->name, why);
   mg_log(l->core->log, MG_LOG_WARN, "link.lost", "upstream", up->cfg->name, "reason", why, "context",
          mg_ctx_tag(l->ctx), (char *)0);
   l->core->stats.links_lost++;
+  up->stats.links_lost++;
   if (!was_ready || crashed_again(l)) back_off(up, now_ms);
   if (was_ready && l->ctx && l->stateful) l->ctx->lost[up->index - l->ctx->view.first] = 1;
   to_graveyard(l, graceful);
@@ -194,7 +204,7 @@ void mg_link_bury(struct mg_link *l, int graceful) {
     f.text = "the gateway is stopping";
   }
   if (l->state == MG_LINK_DEAD) return;
-  l->state = MG_LINK_DEAD;
+  mg_link_set_state(l, MG_LINK_DEAD);
   mg_reverse_drop_link(l);
   to_graveyard(l, graceful);
   fail_legs(l, &f, MCPGW_DELIVERED_UNKNOWN, 0);

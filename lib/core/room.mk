@@ -1,1 +1,2 @@
 core := brain door session link handshake inbound leg call limits request forward reply route cache catalog items merge hello reverse restore listen
+core += report

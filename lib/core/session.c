@@ -69,6 +69,7 @@ int mg_ctx_new(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **o
     mg_heap_del(&c->expiries, &ctx->expiry);
     goto out;
   }
+  ctx->number = ++c->numbers;
   c->stats.contexts_opened++;
   *out = ctx;
   ctx = NULL;

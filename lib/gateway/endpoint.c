@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "gateway/gateway.h"
+#include "gateway/admin.h"
 
 #define BATCH_MAX 64
 
@@ -409,6 +409,10 @@ static void on_request(void *data, struct mg_exchange *x, const struct mg_http_r
   struct mcpgw_gateway *gw = data;
   struct post p = {.gw = gw, .x = x, .r = r};
   const char *why = NULL;
+  if (mg_health_is(r)) {
+    mg_health_reply(gw, x, r);
+    return;
+  }
   int status = mg_access_check(gw, x, r, &why);
   if (status) {
     plain(gw, x, status, "", why);
@@ -429,7 +433,7 @@ static void on_request(void *data, struct mg_exchange *x, const struct mg_http_r
 /* Before a body is read: who may not come in need not send it. */
 static int on_admit(void *data, struct mg_exchange *x, const struct mg_http_request *r) {
   const char *why;
-  return mg_access_check(data, x, r, &why);
+  return mg_health_is(r) ? 0 : mg_access_check(data, x, r, &why);
 }
 
 static void on_gone(void *data, struct mg_exchange *x) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "gateway/admin.h"
 
 #define AFTER_STOP_MS 6000 /* children and farewells get so long once the last call is over */
 #define STOP_LOOK_MS 20    /* how often a stopping gateway looks whether it is done */
@@ -81,6 +82,7 @@ static void step_stop(struct mcpgw_gateway *gw, uint64_t now_ms) {
     close_clients(gw);
     mg_gw_close_links(gw);
     if (gw->server) mg_http_server_stop_accepting(gw->server);
+    if (gw->admin) mg_http_server_stop_accepting(gw->admin); /* until now it could be watched */
   }
   if (gw->stopping != 2 || gw->stopped) return;
   int children = mg_child_count(gw->loop);
@@ -169,6 +171,7 @@ void mg_gw_free(struct mcpgw_gateway *gw) {
   if (!gw) return;
   free_clients(gw);
   if (gw->server) mg_http_server_free(gw->server);
+  if (gw->admin) mg_http_server_free(gw->admin);
   mg_core_free(gw->core);
   mg_gw_close_links(gw);
   for (size_t i = 0; gw->ups && i < gw->config->n_servers; i++)
@@ -232,7 +235,9 @@ int mg_gw_listen(struct mcpgw_gateway *gw) {
     if (rc == MCPGW_OK) rc = add_endpoint(gw, &bound);
     mg_buf_done(&bound);
   }
-  if (rc != MCPGW_OK) mg_err_set(&gw->err, rc, "cannot listen: %s", mg_rc_name(rc));
+  if (rc == MCPGW_OK) rc = mg_admin_listen(gw);
+  if (rc != MCPGW_OK) return mg_err_set(&gw->err, rc, "cannot listen: %s", mg_rc_name(rc));
+  gw->listening = 1;
   return rc;
 }
 

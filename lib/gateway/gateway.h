@@ -46,7 +46,7 @@ struct mg_alarm { /* a deadline of a stream */
 struct mcpgw_gateway {
   struct mg_config *config;
   struct mg_loop *loop;
-  struct mg_http_server *server;
+  struct mg_http_server *server, *admin; /* admin: NULL without gateway.admin.listen */
   struct mg_http_client *http;
   struct mg_core *core;
   struct mg_budget budget;
@@ -66,7 +66,7 @@ struct mcpgw_gateway {
   struct mg_list clients, events;
   size_t n_events, n_clients;
   uint64_t streams_cut, replays_dropped, events_dropped;
-  int stopping, stopped, woken; /* stopping: 1 calls may finish, 2 everything is being ended */
+  int listening, stopping, stopped, woken; /* stopping: 1 calls may finish, 2 everything is being ended */
   uint64_t stop_ms;
 };
 
@@ -83,6 +83,13 @@ void mg_gw_alarm(struct mcpgw_gateway *gw, struct mg_alarm *a, uint64_t at_ms); 
 void mg_gw_alarm_off(struct mcpgw_gateway *gw, struct mg_alarm *a);
 void mg_gw_settle(struct mcpgw_gateway *gw); /* after anything happened: is the timer early enough? */
 uint64_t mg_gw_now(struct mcpgw_gateway *gw);
+
+/* ---- report.c, admin.c ---------------------------------------------------------------------------------- */
+/* kind: contexts, links, children, upstreams, stats or ready; NOT_FOUND: another. query: as in a URL, or empty.
+ * *out OWNED, NUL follows. */
+int mg_gw_report(struct mcpgw_gateway *gw, struct mg_slice kind, struct mg_slice query, char **out, size_t *len);
+const char *mg_gw_unready(struct mcpgw_gateway *gw); /* why it should get no new clients; NULL: it is ready */
+int mg_gw_revoke(struct mcpgw_gateway *gw, int what, struct mg_slice value, size_t *n); /* MG_REVOKE_* */
 
 /* ---- link.c ------------------------------------------------------------------------------------------- */
 extern const struct mg_ports mg_gw_ports;

@@ -251,6 +251,11 @@ static void stdio_close(void *impl, uint32_t flags) {
   if (s->busy == 0) destroy(s);
 }
 
+int mg_transport_stdio_pid(const void *link) {
+  const struct stdio *s = link;
+  return s->child ? mg_child_pid(s->child) : 0;
+}
+
 const mcpgw_transport_ops mg_transport_stdio_ops = {
     .struct_size = sizeof(mcpgw_transport_ops),
     .name = "stdio",

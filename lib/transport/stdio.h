@@ -18,5 +18,6 @@ struct mg_stdio_config {
 };
 int mg_transport_stdio_new(const struct mg_stdio_config *config, void **transport);
 void mg_transport_stdio_free(void *transport); /* all links must have been closed; NULL is fine */
+int mg_transport_stdio_pid(const void *link); /* the impl of one of its links; 0: no process */
 extern const mcpgw_transport_ops mg_transport_stdio_ops;
 #endif

@@ -7,4 +7,5 @@ Suite *gateway_streams_suite(void);
 Suite *gateway_bytes_suite(void);
 Suite *gateway_clients_suite(void);
 Suite *gateway_guest_suite(void);
+Suite *gateway_admin_suite(void);
 #endif

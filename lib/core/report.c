@@ -1,0 +1,285 @@
+/* core/report: owns what people and monitors are told about contexts, links and upstreams: JSON, a page at
+ * a time. It changes nothing, and never tells a session id: a tag names a context but cannot open it. */
+#include <string.h>
+
+#include "core/brain.h"
+
+/* ---- writing ------------------------------------------------------------------------------------------- */
+
+static void key(struct mg_buf *b, const char *name) {
+  if (b->len && b->ptr[b->len - 1] != '{') mg_buf_addc(b, ',');
+  mg_buf_addc(b, '"');
+  mg_buf_addz(b, name);
+  mg_buf_addz(b, "\":");
+}
+
+static void add_text(struct mg_buf *b, const char *name, const char *text) {
+  key(b, name);
+  if (text) mg_buf_json_str(b, mg_slice_z(text));
+  else mg_buf_addz(b, "null");
+}
+
+static void add_number(struct mg_buf *b, const char *name, uint64_t v) {
+  key(b, name);
+  mg_buf_addu(b, v);
+}
+
+static void add_truth(struct mg_buf *b, const char *name, int v) {
+  key(b, name);
+  mg_buf_addz(b, v ? "true" : "false");
+}
+
+/* "17-3fa9c2d1": a number of this process and the tag of the log. */
+static void add_id(struct mg_buf *b, const char *name, const struct mg_ctx *ctx) {
+  key(b, name);
+  if (!ctx) {
+    mg_buf_addz(b, "null");
+    return;
+  }
+  mg_buf_addc(b, '"');
+  mg_buf_addu(b, ctx->number);
+  mg_buf_addc(b, '-');
+  mg_buf_addz(b, mg_ctx_tag(ctx));
+  mg_buf_addc(b, '"');
+}
+
+static uint64_t since(uint64_t then, uint64_t now_ms) {
+  return then && now_ms > then ? now_ms - then : 0;
+}
+
+/* ---- pages: the entries with the smallest numbers beyond `after` ---------------------------------------- */
+
+struct pick {
+  const struct mg_page *page;
+  struct {
+    uint64_t number;
+    const void *what;
+  } v[MG_PAGE_MAX + 1]; /* sorted; one more than is shown tells that there are more */
+  size_t n, total;
+};
+
+static void offer(struct pick *p, uint64_t number, const void *what) {
+  size_t i = p->n, limit = p->page->limit + 1;
+  p->total++;
+  if (number <= p->page->after || (i == limit && number > p->v[i - 1].number)) return;
+  if (i == limit) i--;
+  else p->n++;
+  for (; i && p->v[i - 1].number > number; i--) p->v[i] = p->v[i - 1];
+  p->v[i].number = number;
+  p->v[i].what = what;
+}
+
+/* {"items":[ … ],"total":n,"next":n or null}: next goes into `after` for the page behind this one. */
+static int write_page(const struct pick *p, void (*write)(const struct mg_page *page, const void *what), struct mg_buf *b) {
+  size_t n = p->n > p->page->limit ? p->page->limit : p->n;
+  mg_buf_addz(b, "{\"items\":[");
+  for (size_t i = 0; i < n; i++) {
+    mg_buf_addz(b, i ? ",{" : "{");
+    write(p->page, p->v[i].what);
+    mg_buf_addc(b, '}');
+  }
+  mg_buf_addz(b, "],\"total\":");
+  mg_buf_addu(b, p->total);
+  mg_buf_addz(b, ",\"next\":");
+  if (p->n > n) mg_buf_addu(b, p->v[n - 1].number);
+  else mg_buf_addz(b, "null");
+  mg_buf_addc(b, '}');
+  return mg_buf_rc(b);
+}
+
+static int wanted(struct mg_slice filter, const char *text) {
+  return !filter.len || (text && mg_slice_eqz(filter, text));
+}
+
+/* ---- contexts -------------------------------------------------------------------------------------------- */
+
+static int speaks_to(const struct mg_ctx *ctx, struct mg_slice upstream) {
+  for (size_t i = 0; i < ctx->view.n; i++)
+    if (ctx->links[i] && mg_slice_eqz(upstream, ctx->links[i]->up->cfg->name)) return 1;
+  return !upstream.len;
+}
+
+static void one_context(const struct mg_page *page, const void *what) {
+  const struct mg_ctx *ctx = what;
+  struct mg_buf *b = page->out;
+  size_t links = 0;
+  for (size_t i = 0; i < ctx->view.n; i++) links += ctx->links[i] != NULL;
+  add_id(b, "id", ctx);
+  add_text(b, "principal", ctx->principal);
+  add_text(b, "revision", mg_revision_name(ctx->revision));
+  add_truth(b, "initialized", ctx->initialized);
+  add_truth(b, "stream_open", ctx->channel != NULL);
+  add_number(b, "links", links);
+  add_number(b, "in_flight", ctx->calls ? mg_map_count(ctx->calls) : 0);
+  add_number(b, "age_ms", since(ctx->created_ms, page->now_ms));
+  add_number(b, "idle_ms", since(ctx->used_ms, page->now_ms));
+}
+
+int mg_core_report_contexts(const struct mg_core *c, const struct mg_page *page) {
+  struct pick p;
+  struct mg_ctx *ctx;
+  size_t it = 0;
+  p.page = page;
+  p.n = p.total = 0;
+  while ((ctx = mg_map_next(c->contexts, &it, NULL)))
+    if (wanted(page->principal, ctx->principal) && speaks_to(ctx, page->upstream)) offer(&p, ctx->number, ctx);
+  return write_page(&p, one_context, page->out);
+}
+
+/* ---- links ------------------------------------------------------------------------------------------------- */
+
+static const char *link_state(const struct mg_link *l) {
+  return l->state == MG_LINK_READY ? "ready" : l->state == MG_LINK_OPENING ? "opening" : "dead";
+}
+
+static void one_link(const struct mg_page *page, const void *what) {
+  const struct mg_link *l = what;
+  struct mg_buf *b = page->out;
+  add_number(b, "number", l->number);
+  add_text(b, "upstream", l->up->cfg->name);
+  add_id(b, "session", l->ctx);
+  add_text(b, "principal", l->ctx ? l->ctx->principal : NULL);
+  add_text(b, "era", l->modern ? "modern" : "legacy");
+  add_text(b, "revision", mg_revision_name(l->revision));
+  add_text(b, "state", link_state(l));
+  add_truth(b, "stateful", l->stateful);
+  add_number(b, "in_flight", mg_map_count(l->legs));
+  add_number(b, "age_ms", since(l->opened_ms, page->now_ms));
+  if (page->pid_of && page->pid_of(l->port) > 0) add_number(b, "pid", (uint64_t)page->pid_of(l->port));
+}
+
+int mg_core_report_links(const struct mg_core *c, const struct mg_page *page, int children) {
+  struct pick p;
+  p.page = page;
+  p.n = p.total = 0;
+  for (struct mg_list *n = c->links.next; n != &c->links; n = n->next) {
+    const struct mg_link *l = MG_CONTAINER(n, struct mg_link, node);
+    if (!wanted(page->upstream, l->up->cfg->name) || !wanted(page->principal, l->ctx ? l->ctx->principal : NULL)) continue;
+    if (!children || (page->pid_of && page->pid_of(l->port) > 0)) offer(&p, l->number, l);
+  }
+  return write_page(&p, one_link, page->out);
+}
+
+/* ---- upstreams ----------------------------------------------------------------------------------------------- */
+
+struct tally {
+  size_t links, in_flight;
+};
+
+static struct tally count_links(const struct mg_upstream *up) {
+  struct tally t = {0, 0};
+  for (struct mg_list *n = up->core->links.next; n != &up->core->links; n = n->next) {
+    const struct mg_link *l = MG_CONTAINER(n, struct mg_link, node);
+    if (l->up != up) continue;
+    t.links++;
+    t.in_flight += mg_map_count(l->legs);
+  }
+  return t;
+}
+
+/* Down: it failed, and would be refused without being asked until its pause is over. */
+static int is_down(const struct mg_upstream *up, uint64_t now_ms) {
+  return up->failures && now_ms < up->retry_ms && !up->n_ready;
+}
+
+static const char *upstream_state(const struct mg_upstream *up, size_t links, uint64_t now_ms) {
+  if (up->n_ready) return "up";
+  if (is_down(up, now_ms)) return "down";
+  return links ? "opening" : "idle";
+}
+
+static void one_upstream(const struct mg_page *page, const void *what) {
+  static const char *const kinds[] = {"", "stdio", "http", "sse", "custom"};
+  const struct mg_upstream *up = what;
+  struct mg_buf *b = page->out;
+  struct tally t = count_links(up);
+  const struct mg_upstream_stats *s = &up->stats;
+  add_text(b, "name", up->cfg->name);
+  add_text(b, "slug", up->cfg->slug);
+  add_text(b, "transport", kinds[up->cfg->kind]);
+  add_text(b, "state", upstream_state(up, t.links, page->now_ms));
+  add_text(b, "era", up->speaks_modern > 0 ? "modern" : up->speaks_modern < 0 ? "legacy" : "unknown");
+  add_text(b, "error", up->error[0] ? up->error : NULL);
+  add_number(b, "retry_in_ms", up->retry_ms > page->now_ms ? up->retry_ms - page->now_ms : 0);
+  add_number(b, "failures", up->failures);
+  add_number(b, "links", t.links);
+  add_number(b, "links_ready", up->n_ready);
+  add_number(b, "in_flight", t.in_flight);
+  key(b, "counters");
+  mg_buf_addc(b, '{');
+  add_number(b, "requests", s->requests);
+  add_number(b, "replies", s->replies);
+  add_number(b, "failed", s->failed);
+  add_number(b, "timeouts", s->timeouts);
+  add_number(b, "links_opened", s->links_opened);
+  add_number(b, "links_lost", s->links_lost);
+  mg_buf_addc(b, '}');
+}
+
+int mg_core_report_upstreams(const struct mg_core *c, const struct mg_page *page) {
+  struct pick p;
+  p.page = page;
+  p.n = p.total = 0;
+  for (size_t i = 0; i < c->n_ups; i++)
+    if (wanted(page->upstream, c->ups[i]->cfg->name)) offer(&p, i + 1, c->ups[i]);
+  return write_page(&p, one_upstream, page->out);
+}
+
+size_t mg_core_report_down(const struct mg_core *c, uint64_t now_ms, struct mg_buf *out) {
+  size_t n = 0;
+  if (out) mg_buf_addc(out, '{');
+  for (size_t i = 0; i < c->n_ups; i++) {
+    if (!is_down(c->ups[i], now_ms)) continue;
+    n++;
+    if (out) {
+      if (n > 1) mg_buf_addc(out, ',');
+      mg_buf_json_str(out, mg_slice_z(c->ups[i]->cfg->name));
+      mg_buf_addc(out, ':');
+      mg_buf_json_str(out, mg_slice_z(c->ups[i]->error));
+    }
+  }
+  if (out) mg_buf_addc(out, '}');
+  return n;
+}
+
+size_t mg_core_upstreams(const struct mg_core *c) {
+  return c->n_ups;
+}
+
+/* ---- revocation ------------------------------------------------------------------------------------------------ */
+
+/* By its whole id, by what listings call it, or by the tag of the log. */
+static int is_named(const struct mg_ctx *ctx, struct mg_slice name) {
+  struct mg_slice tag = name, head;
+  uint64_t number;
+  if (mg_slice_eqz(name, ctx->id) || mg_slice_eqz(name, mg_ctx_tag(ctx))) return 1;
+  return mg_slice_cut(&tag, '-', &head) && mg_slice_u64(head, &number) == MCPGW_OK && number == ctx->number &&
+         mg_slice_eqz(tag, mg_ctx_tag(ctx));
+}
+
+static int revoke_named(struct mg_core *c, struct mg_slice name, size_t *n) {
+  struct mg_ctx *ctx, *found = NULL;
+  size_t it = 0;
+  while ((ctx = mg_map_next(c->contexts, &it, NULL))) {
+    if (!is_named(ctx, name)) continue;
+    if (found) return MCPGW_E_LIMIT;
+    found = ctx;
+  }
+  if (found) mg_core_end(c, found, "it was revoked");
+  *n = found != NULL;
+  return MCPGW_OK;
+}
+
+int mg_core_revoke(struct mg_core *c, int what, struct mg_slice value, size_t *n) {
+  struct mg_ctx *ctx;
+  size_t it = 0;
+  if (what == MG_REVOKE_SESSION) return revoke_named(c, value, n);
+  *n = 0;
+  while ((ctx = mg_map_next(c->contexts, &it, NULL))) {
+    if (!mg_slice_eqz(value, ctx->principal)) continue;
+    mg_core_end(c, ctx, "its principal was revoked");
+    ++*n;
+    it = 0;
+  }
+  return MCPGW_OK;
+}
