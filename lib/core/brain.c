@@ -45,6 +45,7 @@ static int new_upstreams(struct mg_core *c) {
     u->core = c;
     u->index = i;
     u->cfg = &c->config->servers[i];
+    mg_list_init(&u->feeds);
     u->speaks_modern = u->cfg->era == MG_ERA_LEGACY ? -1 : 0;
   }
   return MCPGW_OK;
@@ -63,9 +64,11 @@ int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *po
   mg_list_init(&c->links);
   mg_list_init(&c->calls);
   mg_list_init(&c->graveyard);
+  mg_list_init(&c->listeners);
   mg_heap_init(&c->expiries, (size_t)config->contexts.max + 1);
   mg_heap_init(&c->deadlines, MAX_DEADLINES);
   mg_heap_init(&c->gathers, MAX_DEADLINES);
+  mg_heap_init(&c->feeds, MAX_DEADLINES);
   mg_buf_init(&c->scratch, (size_t)256 << 10);
   c->contexts = mg_map_new((size_t)config->contexts.max);
   c->tasks = mg_map_new(MG_MAX_TASKS);
@@ -94,18 +97,21 @@ void mg_core_end_all(struct mg_core *c) {
     mg_core_end(c, ctx, "the gateway is stopping");
     it = 0;
   }
+  mg_listen_fail_all(c);
   while ((node = mg_list_first(&c->links))) mg_link_bury(MG_CONTAINER(node, struct mg_link, node), 1);
 }
 
 void mg_core_free(struct mg_core *c) {
   if (!c) return;
   mg_core_end_all(c);
+  mg_feed_free_all(c);
   bury(c);
   mg_map_free(c->contexts);
   mg_map_free(c->tasks);
   mg_heap_done(&c->expiries);
   mg_heap_done(&c->deadlines);
   mg_heap_done(&c->gathers);
+  mg_heap_done(&c->feeds);
   mg_buf_done(&c->scratch);
   mg_blob_unref(c->spare);
   mg_seal_key_free(c->cursor_key);
@@ -143,14 +149,17 @@ static uint64_t top_ms(const struct mg_heap *h) {
 
 uint64_t mg_core_next_ms(const struct mg_core *c) {
   if (!mg_list_empty(&c->graveyard)) return 0;
-  uint64_t a = top_ms(&c->expiries), b = top_ms(&c->deadlines), g = top_ms(&c->gathers);
-  if (b < a) a = b;
-  return g < a ? g : a;
+  const struct mg_heap *heaps[] = {&c->expiries, &c->deadlines, &c->gathers, &c->feeds};
+  uint64_t at = UINT64_MAX;
+  for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++)
+    if (top_ms(heaps[i]) < at) at = top_ms(heaps[i]);
+  return at;
 }
 
 void mg_core_tick(struct mg_core *c, uint64_t now_ms) {
   bury(c);
   mg_leg_tick(c, now_ms);
   mg_call_tick(c, now_ms);
+  mg_feed_tick(c, now_ms);
   mg_ctx_tick(c, now_ms);
 }

@@ -71,6 +71,7 @@ struct mg_upstream {
   char error[MG_ERR_MAX]; /* why it is not there */
   size_t n_ready;         /* links that are READY */
   struct mg_upstream_stats stats;
+  struct mg_list feeds;   /* what its listeners share, see feed.h */
 };
 
 enum { MG_LINK_OPENING, MG_LINK_READY, MG_LINK_DEAD };
@@ -137,7 +138,7 @@ struct mg_call { /* one request from downstream */
   struct mg_list in_sink, in_core;
   struct mg_view view;
   struct mg_text id, token; /* as the client wrote them */
-  int method, modern, is_listen, paged, refreshed;
+  int method, modern, paged, refreshed;
   int resent;          /* it was not delivered and went again on a new link */
   int gave_up;         /* the gathering's deadline passed: go on with what is there */
   mg_blob *blob;       /* kept until it has been forwarded, or may have to go again; else NULL */
@@ -198,6 +199,8 @@ struct mg_core {
   struct mg_heap expiries;  /* of contexts */
   struct mg_heap deadlines; /* of legs */
   struct mg_heap gathers;   /* of calls that wait */
+  struct mg_heap feeds;     /* of feeds that are to be looked at */
+  struct mg_list listeners; /* struct mg_listen: calls that are subscriptions */
   struct mg_list links, graveyard; /* alive; dead and to be freed when nobody is on the stack */
   struct mg_buf scratch;           /* headers of the message being sent */
   mg_blob *spare;                  /* MG_SPARE_BYTES for the error that says that there is no memory */
@@ -368,8 +371,12 @@ int mg_reverse_progress(struct mg_ctx *ctx, const struct mg_msg *m);
 void mg_reverse_drop_link(struct mg_link *l); /* its questions are void */
 void mg_reverse_free(struct mg_ctx *ctx);
 
-/* ---- listen.c ------------------------------------------------------------------------------------------------- */
+/* ---- listen.c, feed.c, tap.c: see feed.h ------------------------------------------------------------------------- */
 void mg_listen_start(struct mg_call *call, uint64_t now_ms); /* step */
-void mg_listen_notification(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms);
 void mg_listen_done(struct mg_call *call);
+void mg_listen_fail_all(struct mg_core *c);
+/* What comes on a stream that the gateway opened with subscriptions/listen. */
+void mg_feed_notification(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms);
+void mg_feed_tick(struct mg_core *c, uint64_t now_ms);
+void mg_feed_free_all(struct mg_core *c);
 #endif

@@ -122,7 +122,7 @@ int mg_request_rewrite(struct mg_call *call, const struct mg_msg *m, const struc
 /* The request's bytes are let go, unless they may have to go again: to a new link when this one dies before
  * they were delivered (DESIGN §5), or with the new list's headers (-32020). */
 static void let_go(struct mg_call *call, const struct mg_msg *m) {
-  if (m->method != MG_M_LISTEN && m->doc.len <= KEEP_BYTES) return;
+  if (m->doc.len <= KEEP_BYTES) return;
   mg_blob *done = call->blob;
   call->blob = NULL;
   mg_blob_unref(done);

@@ -48,7 +48,7 @@ static struct mg_call *oldest_call(struct mg_link *l, int only_logging) {
   struct mg_leg *leg, *best = NULL;
   size_t it = 0, n = 0;
   while ((leg = mg_map_next(l->legs, &it, NULL))) {
-    if (!leg->call || leg->call->is_listen || (only_logging && !leg->wants_log)) continue;
+    if (!leg->call || (only_logging && !leg->wants_log)) continue;
     n++;
     if (!best || leg->id < best->id) best = leg;
   }
@@ -86,8 +86,8 @@ static void modern_notification(struct mg_link *l, uint64_t call, mg_blob *bytes
                                 uint64_t now_ms) {
   struct mg_leg *leg = leg_by(l, m, m->method == MG_M_N_CANCELLED ? MG_S_REQUEST_ID : MG_S_META_SUBSCRIPTION);
   if (!leg && call) leg = mg_leg_find(l, call);
-  if (leg && leg->call && leg->call->is_listen) {
-    mg_listen_notification(leg, bytes, m, now_ms);
+  if (leg && leg->method == MG_M_LISTEN) {
+    mg_feed_notification(leg, bytes, m, now_ms);
     return;
   }
   struct mg_call *to = leg ? leg->call : m->method == MG_M_N_MESSAGE ? oldest_call(l, 1) : NULL;

@@ -1,75 +1,68 @@
-/* core/listen: owns subscriptions/listen (2026-07-28, patterns/subscriptions): one long-lived request of
- * the client, one towards each upstream of the view. Every message carries the subscription's id in the
- * client's own spelling; the acknowledgement comes first. */
-#include <string.h>
+/* core/listen: owns the client's side of subscriptions/listen (2026-07-28, patterns/subscriptions): one
+ * long-lived request, with a part in a feed (feed.c) of each upstream of its view. The acknowledgement comes
+ * first; every message carries the subscription's id in the client's own spelling. A view of one upstream hears
+ * what that says, its refusals included; where there are several, one that is not there is waited for. */
+#include "core/feed.h"
 
-#include "core/brain.h"
-
-#define ACK_MS 5000 /* upstreams that have not acknowledged by then are not waited for */
-#define TEXT_MAX ((size_t)1 << 20)
-
-static const char *const flag_names[] = {"toolsListChanged", "promptsListChanged", "resourcesListChanged"};
-#define N_FLAGS (sizeof flag_names / sizeof flag_names[0])
+#define TEXT_MAX ((size_t)8 << 20)
 
 struct mg_listen {
+  struct mg_call *call;
+  struct mg_list node; /* in core->listeners */
+  struct mg_filter granted;
   size_t waiting_acks;
-  unsigned granted;   /* bits of flag_names */
-  struct mg_buf uris; /* granted resourceSubscriptions, comma-separated JSON strings */
   int acknowledged, started;
+  struct mg_sub subs[]; /* one an upstream of the view */
 };
 
 void mg_listen_done(struct mg_call *call) {
-  mg_buf_done(&call->listen->uris);
-  mg_free(call->listen);
+  struct mg_listen *s = call->listen;
+  for (size_t i = 0; i < call->view.n; i++) mg_feed_leave(&s->subs[i]);
+  mg_list_del(&s->node);
+  mg_filter_done(&s->granted);
+  mg_free(s);
   call->listen = NULL;
 }
 
-static unsigned flags_of(struct mg_slice doc, struct mg_span filter) {
-  unsigned flags = 0;
-  struct mg_span v;
-  for (unsigned i = 0; i < N_FLAGS; i++)
-    if (mg_json_get(doc, filter, flag_names[i], &v) && v.type == MG_JSON_TRUE) flags |= 1u << i;
-  return flags;
-}
-
-static void write_filter(struct mg_buf *b, unsigned flags, struct mg_slice uris) {
-  const char *sep = "";
-  mg_buf_addc(b, '{');
-  for (unsigned i = 0; i < N_FLAGS; i++) {
-    if (!(flags & 1u << i)) continue;
-    mg_buf_addz(b, sep);
-    mg_buf_addc(b, '"');
-    mg_buf_addz(b, flag_names[i]);
-    mg_buf_addz(b, "\":true");
-    sep = ",";
-  }
-  if (uris.len) {
-    mg_buf_addz(b, sep);
-    mg_buf_addz(b, "\"resourceSubscriptions\":[");
-    mg_buf_adds(b, uris);
-    mg_buf_addc(b, ']');
-  }
-  mg_buf_addc(b, '}');
+static int is_alone(const struct mg_call *call) {
+  return call->view.n == 1;
 }
 
 /* ---- towards the client ---------------------------------------------------------------------------------- */
 
-static void acknowledge(struct mg_call *call) {
-  struct mg_listen *s = call->listen;
+/* A notification of the gateway's own; ends in _meta, or goes on with more (which begins with a comma). */
+static void notify(struct mg_call *call, const char *method, struct mg_slice more) {
   struct mg_buf b;
-  if (s->acknowledged) return;
-  s->acknowledged = 1;
-  mg_heap_del(&call->core->gathers, &call->deadline);
-  mg_buf_init(&b, 2 * TEXT_MAX);
-  mg_buf_addz(&b, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{\"_meta\":{"
-                  "\"io.modelcontextprotocol/subscriptionId\":");
+  mg_buf_init(&b, TEXT_MAX);
+  mg_buf_addz(&b, "{\"jsonrpc\":\"2.0\",\"method\":\"");
+  mg_buf_addz(&b, method);
+  mg_buf_addz(&b, "\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":");
   mg_buf_adds(&b, mg_text_slice(&call->id));
-  mg_buf_addz(&b, "},\"notifications\":");
-  write_filter(&b, s->granted, mg_buf_slice(&s->uris));
+  mg_buf_addc(&b, '}');
+  mg_buf_adds(&b, more);
   mg_buf_addz(&b, "}}");
   mg_blob *bytes = mg_buf_rc(&b) == MCPGW_OK ? mg_blob_copy(call->core->budget, b.ptr, b.len) : NULL;
   mg_buf_done(&b);
   mg_call_emit(call, bytes, 0, 200);
+}
+
+/* Says it once. The granted filter is of no use afterwards. */
+static int is_first(struct mg_listen *s) {
+  if (s->acknowledged) return 0;
+  s->acknowledged = 1;
+  mg_heap_del(&s->call->core->gathers, &s->call->deadline);
+  return 1;
+}
+
+static void acknowledge(struct mg_listen *s) {
+  struct mg_buf b;
+  if (!is_first(s)) return;
+  mg_buf_init(&b, TEXT_MAX);
+  mg_buf_addz(&b, ",\"notifications\":");
+  mg_filter_write(&s->granted, &b);
+  notify(s->call, "notifications/subscriptions/acknowledged", mg_buf_slice(&b));
+  mg_buf_done(&b);
+  mg_filter_done(&s->granted);
 }
 
 static void end(struct mg_call *call) {
@@ -83,42 +76,8 @@ static void end(struct mg_call *call) {
   mg_buf_done(&b);
 }
 
-/* Each leg counts once: when it acknowledges, or when it is over without having done so. */
-static void one_ack_less(struct mg_leg *leg) {
-  struct mg_call *call = leg->call;
-  if (leg->arg) return;
-  leg->arg = call->listen;
-  if (call->listen->waiting_acks && --call->listen->waiting_acks == 0) acknowledge(call);
-}
-
-static void on_ack(struct mg_leg *leg, const struct mg_msg *m) {
-  struct mg_listen *s = leg->call->listen;
-  struct mg_span filter, uris, item;
-  size_t pos = 0;
-  if (s->acknowledged || leg->arg || !mg_json_get(m->doc, m->s[MG_S_PARAMS], "notifications", &filter)) return;
-  s->granted |= flags_of(m->doc, filter);
-  if (mg_json_get(m->doc, filter, "resourceSubscriptions", &uris) && uris.type == MG_JSON_ARRAY)
-    while (mg_json_item(m->doc, uris, &pos, &item)) {
-      if (s->uris.len) mg_buf_addc(&s->uris, ',');
-      mg_buf_adds(&s->uris, mg_span_slice(m->doc, item));
-    }
-  one_ack_less(leg);
-}
-
-void mg_listen_notification(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
-  struct mg_call *call = leg->call;
+static void pass_on(struct mg_call *call, mg_blob *bytes, const struct mg_msg *m) {
   struct mg_splice sp;
-  if (m->method == MG_M_N_CANCELLED) { /* the server tears this subscription down */
-    struct mg_fault f = {.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .delivered = MCPGW_DELIVERED_YES,
-                         .upstream = leg->link->up->cfg->name, .text = "the upstream ended the subscription"};
-    mg_leg_fail(leg, &f, now_ms);
-    return;
-  }
-  if (m->method == MG_M_N_ACKNOWLEDGED && call->view.n > 1) {
-    on_ack(leg, m);
-    return;
-  }
-  if (call->view.n > 1) acknowledge(call);
   mg_splice_init(&sp);
   if (m->s[MG_S_META_SUBSCRIPTION].type != MG_JSON_NONE)
     mg_splice_value(&sp, m->s[MG_S_META_SUBSCRIPTION], mg_text_slice(&call->id));
@@ -126,84 +85,124 @@ void mg_listen_notification(struct mg_leg *leg, mg_blob *bytes, const struct mg_
   mg_call_forward(call, bytes, m->doc, &sp, 0, 200);
 }
 
-/* ---- several upstreams ------------------------------------------------------------------------------------- */
+/* ---- what feeds say ---------------------------------------------------------------------------------------- */
 
-static void leg_over(struct mg_leg *leg) {
-  struct mg_call *call = leg->call;
-  if (call->n_legs) {
-    one_ack_less(leg);
+/* Each upstream counts once: when it acknowledges, or when it is not waited for any more. */
+static void one_ack_less(struct mg_listen *s) {
+  if (s->waiting_acks && --s->waiting_acks == 0) acknowledge(s);
+}
+
+void mg_listen_granted(struct mg_sub *sub, const struct mg_filter *granted, mg_blob *bytes, const struct mg_msg *m) {
+  struct mg_listen *s = sub->listen;
+  if (s->acknowledged) { /* it took longer than we waited */
+    mg_listen_changed(sub, granted->flags);
+  } else if (is_alone(s->call) && bytes && sub->feed->own) { /* it may speak of things that we do not know */
+    is_first(s);
+    pass_on(s->call, bytes, m);
+  } else {
+    mg_filter_add(&s->granted, granted); /* without memory it is told less than it gets */
+    one_ack_less(s);
+  }
+}
+
+void mg_listen_event(struct mg_sub *sub, mg_blob *bytes, const struct mg_msg *m) {
+  acknowledge(sub->listen); /* others may still owe theirs */
+  pass_on(sub->listen->call, bytes, m);
+}
+
+void mg_listen_changed(struct mg_sub *sub, unsigned flags) {
+  static const int method[] = {MG_M_N_TOOLS_CHANGED, MG_M_N_PROMPTS_CHANGED, MG_M_N_RESOURCES_CHANGED};
+  if (flags) acknowledge(sub->listen);
+  for (unsigned i = 0; i < sizeof method / sizeof method[0]; i++)
+    if (flags & 1u << i) notify(sub->listen->call, mg_method_name(method[i]), mg_slice(NULL, 0));
+}
+
+static int nobody_is_left(const struct mg_listen *s) {
+  for (size_t i = 0; i < s->call->view.n; i++)
+    if (s->subs[i].feed) return 0;
+  return 1;
+}
+
+void mg_listen_reply(struct mg_sub *sub, mg_blob *bytes, const struct mg_msg *m, int waited) {
+  struct mg_listen *s = sub->listen;
+  struct mg_call *call = s->call;
+  struct mg_splice sp;
+  struct mg_buf text;
+  if (is_alone(call)) {
+    int64_t code = 0;
+    if (m->kind == MG_ERROR) mg_span_i64(m->doc, m->s[MG_S_E_CODE], &code);
+    mg_buf_init(&text, 4096);
+    mg_reply_edit(call, m, &sp, &text);
+    mg_call_forward(call, bytes, m->doc, &sp, 1, m->kind == MG_ERROR ? mg_code_status((int)code, 1) : 200);
+    mg_buf_done(&text);
     return;
   }
-  acknowledge(call);
-  end(call);
-}
-
-static void on_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int status, uint64_t now_ms) {
-  (void)bytes, (void)m, (void)status, (void)now_ms;
-  leg_over(leg);
-}
-
-static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
-  (void)now_ms;
-  mg_log(leg->link->core->log, MG_LOG_WARN, "listen.lost", "upstream", leg->link->up->cfg->name, "text",
-         f->text ? f->text : "", (char *)0);
-  leg_over(leg);
-}
-
-static const struct mg_leg_ops many_ops = {on_reply, on_fail};
-
-/* The URIs of the filter that this link owns. */
-static void owned_uris(struct mg_call *call, struct mg_link *l, struct mg_slice doc, struct mg_span filter,
-                       struct mg_buf *out) {
-  struct mg_span uris, item;
-  struct mg_buf scratch;
-  struct mg_slice uri;
-  size_t pos = 0;
-  if (!mg_json_get(doc, filter, "resourceSubscriptions", &uris) || uris.type != MG_JSON_ARRAY) return;
-  mg_buf_init(&scratch, 65536);
-  while (mg_json_item(doc, uris, &pos, &item)) {
-    mg_buf_reset(&scratch);
-    if (item.type != MG_JSON_STRING || mg_span_text(doc, item, &scratch, &uri) != MCPGW_OK) continue;
-    if (mg_route_uri(call, uri) != l) continue;
-    if (out->len) mg_buf_addc(out, ',');
-    mg_buf_adds(out, mg_span_slice(doc, item));
+  if (waited && m->kind == MG_ERROR) mg_feed_leave(sub); /* it has no such thing, and will not be asked again */
+  if (waited) one_ack_less(s);
+  if (s->started && nobody_is_left(s)) {
+    acknowledge(s);
+    end(call);
   }
-  mg_buf_done(&scratch);
 }
 
-static int leg_message(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, uint64_t id, mg_blob **out) {
+void mg_listen_fault(struct mg_sub *sub, const struct mg_fault *f) {
+  struct mg_listen *s = sub->listen;
+  if (is_alone(s->call)) mg_call_fail(s->call, f);
+  else one_ack_less(s); /* it may come back: the feed sees to that */
+}
+
+/* ---- the beginning ------------------------------------------------------------------------------------------- */
+
+/* The message as it goes where nobody shares it: private keys gone, and of several upstreams only what is
+ * this one's. */
+static int own_message(struct mg_call *call, const struct mg_msg *m, const struct mg_filter *wish, mg_blob **out) {
   struct mg_splice sp;
-  struct mg_buf filter, uris, number;
-  mg_buf_init(&filter, 2 * TEXT_MAX);
-  mg_buf_init(&uris, TEXT_MAX);
-  mg_buf_init(&number, 32);
-  mg_buf_addu(&number, id);
-  owned_uris(call, l, m->doc, m->s[MG_S_FILTER], &uris);
-  write_filter(&filter, flags_of(m->doc, m->s[MG_S_FILTER]), mg_buf_slice(&uris));
+  struct mg_buf filter;
+  mg_buf_init(&filter, TEXT_MAX);
   mg_splice_init(&sp);
-  mg_splice_value(&sp, m->s[MG_S_ID], mg_buf_slice(&number));
-  mg_splice_value(&sp, m->s[MG_S_FILTER], mg_buf_slice(&filter));
-  if (call->token.len) mg_splice_value(&sp, m->s[MG_S_META_PROGRESS], mg_buf_slice(&number));
+  if (!is_alone(call)) {
+    mg_filter_write(wish, &filter);
+    mg_splice_value(&sp, m->s[MG_S_FILTER], mg_buf_slice(&filter));
+  }
   mg_strip_private(&sp, m->doc, m->s[MG_S_META]);
   int rc = mg_buf_rc(&filter);
   if (rc == MCPGW_OK) rc = mg_splice_flatten(&sp, m->doc, call->core->budget, out);
   mg_buf_done(&filter);
-  mg_buf_done(&uris);
-  mg_buf_done(&number);
   return rc;
 }
 
-static int listen_on(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, uint64_t now_ms) {
-  static const mcpgw_header header = {"Mcp-Method", "subscriptions/listen"};
-  struct mg_leg *leg;
-  mg_blob *bytes = NULL;
-  int rc = mg_leg_new(l, call, MG_M_LISTEN, &many_ops, NULL, 0, now_ms, &leg);
-  if (rc != MCPGW_OK) return rc;
-  rc = leg_message(call, l, m, leg->id, &bytes);
-  if (rc == MCPGW_OK) rc = mg_leg_send(leg, bytes, &header, 1);
-  mg_blob_unref(bytes);
-  if (rc != MCPGW_OK) mg_leg_free(leg);
+/* odd: what it asks for is not only what we know: its message goes as it is. */
+static int join(struct mg_listen *s, size_t i, const struct mg_msg *m, int odd, int late) {
+  struct mg_call *call = s->call;
+  struct mg_sub *sub = &s->subs[i];
+  mg_blob *own = NULL;
+  int rc = odd ? own_message(call, m, &sub->wish, &own) : MCPGW_OK;
+  sub->listen = s;
+  if (!late) s->waiting_acks++;
+  if (rc == MCPGW_OK) rc = mg_feed_join(sub, call->core->ups[call->view.first + i], own, late);
+  mg_blob_unref(own);
+  if (rc != MCPGW_OK && !late) s->waiting_acks--;
   return rc;
+}
+
+static void let_go(struct mg_call *call) {
+  mg_blob_unref(call->blob);
+  call->blob = NULL;
+  mg_free(call->waiters); /* it waits for nothing any more, and may last for ever */
+  call->waiters = NULL;
+  call->n_waiters = 0;
+}
+
+static void start_one(struct mg_call *call, const struct mg_msg *m, uint64_t now_ms) {
+  struct mg_listen *s = call->listen;
+  struct mg_link *l;
+  int odd = mg_msg_has(m, MG_S_META_LOG);
+  if (mg_request_link(call, call->view.first, &l, now_ms) != MCPGW_OK) return;
+  s->started = 1;
+  int rc = mg_filter_read(&s->subs[0].wish, m->doc, m->s[MG_S_FILTER], &odd);
+  if (rc == MCPGW_OK) rc = join(s, 0, m, odd, 0);
+  if (rc == MCPGW_OK) let_go(call);
+  else mg_call_fail_rc(call, rc, l->up->cfg->name);
 }
 
 /* Links must be open, and lists known when URIs have to find their owners. */
@@ -217,37 +216,71 @@ static int gather(struct mg_call *call, int with_uris, uint64_t now_ms) {
       if (mg_link_has_list(l, k)) mg_catalog_need(l, k, 0, call, now_ms);
   }
   if (!call->waiting) return MCPGW_OK;
-  mg_call_wait_until(call, now_ms + ACK_MS);
+  mg_call_wait_until(call, now_ms + MG_FEED_SILENT_MS);
   return MCPGW_E_AGAIN;
+}
+
+/* Each resource is asked for at its owner only: a URI may be a secret. */
+static int share_out(struct mg_call *call, const struct mg_filter *all) {
+  struct mg_listen *s = call->listen;
+  struct mg_slice uri;
+  size_t it = 0;
+  int rc = MCPGW_OK;
+  for (size_t i = 0; i < call->view.n; i++) s->subs[i].wish.flags = all->flags;
+  while (rc == MCPGW_OK && all->uris && mg_map_next(all->uris, &it, &uri)) {
+    struct mg_link *l = mg_route_uri(call, uri);
+    if (l) rc = mg_filter_add_uri(&s->subs[l->up->index - call->view.first].wish, uri);
+  }
+  return rc;
+}
+
+static size_t join_all(struct mg_call *call, const struct mg_msg *m) {
+  struct mg_listen *s = call->listen;
+  size_t joined = 0;
+  s->waiting_acks = 1; /* nobody's acknowledgement is the last one until all have been asked */
+  for (size_t i = 0; i < call->view.n; i++) {
+    int ready = mg_link_peek(call->core, NULL, call->view.first + i) != NULL;
+    if (!ready && call->core->ups[call->view.first + i]->speaks_modern < 0) continue;
+    if (join(s, i, m, mg_msg_has(m, MG_S_META_LOG), !ready) == MCPGW_OK) joined++;
+  }
+  return joined;
 }
 
 static void start_many(struct mg_call *call, const struct mg_msg *m, uint64_t now_ms) {
   struct mg_listen *s = call->listen;
-  struct mg_span uris;
+  struct mg_filter all = {0, NULL};
   size_t ready = 0;
-  int with_uris = mg_json_get(m->doc, m->s[MG_S_FILTER], "resourceSubscriptions", &uris);
-  if (gather(call, with_uris, now_ms) == MCPGW_E_AGAIN) return;
-  s->started = 1;
-  for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
-    struct mg_link *l = mg_link_peek(call->core, NULL, i);
-    if (l && ++ready && listen_on(call, l, m, now_ms) == MCPGW_OK) s->waiting_acks++;
+  int rc = mg_filter_read(&all, m->doc, m->s[MG_S_FILTER], NULL);
+  if (rc == MCPGW_OK && gather(call, mg_filter_uris(&all) > 0, now_ms) == MCPGW_E_AGAIN) {
+    mg_filter_done(&all);
+    return;
   }
-  if (!ready) {
+  s->started = 1;
+  for (size_t i = 0; i < call->view.n; i++) ready += mg_link_peek(call->core, NULL, call->view.first + i) != NULL;
+  if (rc == MCPGW_OK && ready) rc = share_out(call, &all);
+  mg_filter_done(&all);
+  if (rc != MCPGW_OK) {
+    mg_call_fail_rc(call, rc, NULL);
+  } else if (!ready) {
     mg_merge_none(call);
-  } else if (!call->n_legs) {
-    mg_call_fail_rc(call, MCPGW_E_LIMIT, NULL);
+  } else if (!join_all(call, m)) {
+    mg_call_fail_rc(call, MCPGW_E_NOMEM, NULL);
   } else {
+    let_go(call);
     call->gave_up = 0;
-    mg_call_wait_until(call, now_ms + ACK_MS);
+    mg_call_wait_until(call, now_ms + MG_FEED_SILENT_MS);
+    one_ack_less(s);
   }
 }
 
 static int begin(struct mg_call *call) {
+  struct mg_listen *s;
   if (call->listen) return MCPGW_OK;
-  call->listen = mg_calloc(1, sizeof *call->listen);
-  if (!call->listen) return MCPGW_E_NOMEM;
-  mg_buf_init(&call->listen->uris, TEXT_MAX);
-  call->is_listen = 1;
+  s = mg_calloc(1, sizeof *s + call->view.n * sizeof s->subs[0]);
+  if (!s) return MCPGW_E_NOMEM;
+  s->call = call;
+  call->listen = s;
+  mg_list_add(&call->core->listeners, &s->node);
   call->core->n_calls--; /* it may last for ever: nobody waits for its end */
   return MCPGW_OK;
 }
@@ -258,31 +291,31 @@ void mg_listen_start(struct mg_call *call, uint64_t now_ms) {
   if (begin(call) != MCPGW_OK) {
     mg_call_fail_rc(call, MCPGW_E_NOMEM, NULL);
   } else if (call->listen->started) { /* the deadline of the acknowledgements */
-    acknowledge(call);
+    acknowledge(call->listen);
   } else if (mg_wire_parse(call->doc, &m, &why) != MCPGW_OK || m.s[MG_S_FILTER].type != MG_JSON_OBJECT) {
     mg_call_error(call, MG_RPC_PARAMS, "params.notifications must be an object", mg_slice(NULL, 0));
-  } else if (call->view.n > 1) {
-    start_many(call, &m, now_ms);
+  } else if (is_alone(call)) {
+    start_one(call, &m, now_ms);
   } else {
-    mg_request_run(call, now_ms);
+    start_many(call, &m, now_ms);
   }
 }
 
 /* ---- the end of the gateway --------------------------------------------------------------------------------- */
 
-static struct mg_call *next_listener(struct mg_core *c) {
-  for (struct mg_list *node = c->links.next; node != &c->links; node = node->next) {
-    struct mg_link *l = MG_CONTAINER(node, struct mg_link, node);
-    struct mg_leg *leg;
-    size_t it = 0;
-    while ((leg = mg_map_next(l->legs, &it, NULL)))
-      if (leg->call && leg->call->is_listen) return leg->call;
-  }
-  return NULL;
+static struct mg_call *first_of(struct mg_core *c) {
+  struct mg_list *node = mg_list_first(&c->listeners);
+  return node ? MG_CONTAINER(node, struct mg_listen, node)->call : NULL;
 }
 
 void mg_core_drain(struct mg_core *c) {
   struct mg_call *call;
   c->draining = 1;
-  while ((call = next_listener(c))) end(call);
+  while ((call = first_of(c))) end(call);
+}
+
+void mg_listen_fail_all(struct mg_core *c) {
+  struct mg_fault f = {.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .delivered = -1, .text = "the gateway is stopping"};
+  struct mg_call *call;
+  while ((call = first_of(c))) mg_call_fail(call, &f);
 }

@@ -115,7 +115,7 @@ static void on_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m,
  * again, once. If there was state to lose the new attempt says so instead. */
 static int goes_again(const struct mg_call *call, const struct mg_link *l, const struct mg_fault *f) {
   return l->state == MG_LINK_DEAD && f->reason == MG_WHY_UPSTREAM_UNAVAILABLE && f->delivered == (int)MCPGW_DELIVERED_NO &&
-         call->blob && !call->resent && !call->is_listen && !call->core->ending;
+         call->blob && !call->resent && !call->core->ending;
 }
 
 static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {

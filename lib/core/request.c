@@ -171,7 +171,7 @@ void mg_request_start(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inb
   }
   if (m->method == MG_M_PING) {
     mg_call_result(call, MG_LIT("{}"));
-  } else if (m->method == MG_M_LISTEN) {
+  } else if (m->method == MG_M_LISTEN && !ctx) {
     call->step = mg_listen_start;
     call->step(call, in->now_ms);
   } else if (call->view.n > 1 && (m->method == MG_M_DISCOVER || mg_method_is_list(m->method))) {

@@ -1,2 +1,3 @@
-core := brain door session link handshake inbound leg call limits request forward reply route cache catalog items merge hello reverse restore listen
+core := brain door session link handshake inbound leg call limits request forward reply route cache catalog items merge hello reverse restore
+core += listen feed tap filter
 core += report

@@ -300,6 +300,8 @@ int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
       {"upstream_protocol", s->upstream_protocol},
       {"links_opened", s->links_opened},
       {"links_lost", s->links_lost},
+      {"listens_lost", s->listens_lost},
+      {"listen_gaps", s->listen_gaps},
       {"contexts_opened", s->contexts_opened},
       {"contexts_ended", s->contexts_ended},
       {"lists_fetched", s->lists_fetched},

@@ -79,7 +79,7 @@ START_TEST(several_acknowledge_together) {
   ck_assert_uint_eq(s->n, 0);
   ack(core_port(&r, 0), "{\"promptsListChanged\":true,\"resourceSubscriptions\":[\"a:1\"]}");
   ck_assert_str_eq(core_text(s, 0), "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{\"_meta\":{" SUB "7},\"notifications\":"
-                                    "{\"toolsListChanged\":true,\"promptsListChanged\":true,\"resourceSubscriptions\":[\"b:1\",\"a:1\"]}}}");
+                                    "{\"toolsListChanged\":true,\"promptsListChanged\":true,\"resourceSubscriptions\":[\"a:1\",\"b:1\"]}}}");
   ck_assert_uint_eq(s->n, 1);
   ack(core_port(&r, 0), "{}"); /* again: nothing */
   ck_assert_uint_eq(s->n, 1);
@@ -114,7 +114,8 @@ START_TEST(who_does_not_acknowledge_is_not_waited_for) {
   core_tick(&r, 1);
   core_has(core_text(s, 0), "\"notifications\":{\"toolsListChanged\":true}");
   ack(core_port(&r, 1), "{\"promptsListChanged\":true}");
-  ck_assert_uint_eq(s->n, 1);
+  ck_assert_uint_eq(s->n, 2); /* no second acknowledgement: what may have changed before it came */
+  core_has(core_text(s, 1), "notifications/prompts/list_changed");
   core_sink_gone(s);
   core_down(&r);
 }
@@ -137,7 +138,8 @@ START_TEST(who_leaves_does_not_answer_for_the_other) {
 }
 END_TEST
 
-START_TEST(it_ends_with_the_last_upstream) {
+/* Upstreams come and go; the subscription stays, and whoever comes back is listened to again. */
+START_TEST(it_outlives_its_upstreams) {
   struct core_rig r;
   up(&r, TWO);
   struct core_sink *s = listen_to(&r, LISTEN("7", "{\"toolsListChanged\":true}"));
@@ -148,6 +150,30 @@ START_TEST(it_ends_with_the_last_upstream) {
   else core_hear(b, 0, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%llu}}",
                  (unsigned long long)core_sent(b, "subscriptions/listen", 0)->call); /* the server tears it down */
   core_has(core_text(s, 0), "subscriptions/acknowledged");
+  core_tick(&r, 1000);
+  core_settle(&r);
+  core_tick(&r, 1000);
+  core_settle(&r);
+  ck_assert_ptr_ne(core_port(&r, 0), a);
+  core_has(core_sent(core_port(&r, 0), "subscriptions/listen", 0)->text, "\"toolsListChanged\":true");
+  ck_assert_uint_eq(s->n, 1);
+  ack(core_port(&r, 0), "{\"toolsListChanged\":true}");
+  core_has(core_text(s, 1), "tools/list_changed"); /* it may have changed meanwhile */
+  core_has(core_text(s, 1), SUB "7}");
+  ck_assert_int_eq(s->finals, 0);
+  core_sink_gone(s);
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(it_ends_when_all_refuse_it) {
+  struct core_rig r;
+  up(&r, TWO);
+  struct core_sink *s = listen_to(&r, LISTEN("7", "{\"toolsListChanged\":true}"));
+  core_error(core_port(&r, 0), core_sent(core_port(&r, 0), "subscriptions/listen", 0)->call, -32601);
+  ck_assert_uint_eq(s->n, 0);
+  core_error(core_port(&r, 1), core_sent(core_port(&r, 1), "subscriptions/listen", 0)->call, -32601);
+  core_has(core_text(s, 0), "\"notifications\":{}");
   core_has(core_final(s), "\"id\":7,\"result\":{\"resultType\":\"complete\"");
   core_has(core_final(s), SUB "7}");
   core_down(&r);
@@ -169,6 +195,10 @@ START_TEST(leaving_cancels_it_everywhere) {
   up(&r, TWO);
   struct core_sink *s = listen_to(&r, LISTEN("7", "{\"toolsListChanged\":true}"));
   core_sink_gone(s);
+  core_tick(&r, 0);
+  core_tick(&r, 4999);
+  core_lacks(core_last(core_port(&r, 0))->text, "notifications/cancelled"); /* somebody may come */
+  core_tick(&r, 1);
   for (size_t i = 0; i < 2; i++) {
     struct core_port *p = core_port(&r, i);
     char want[100];
@@ -233,7 +263,8 @@ Suite *core_listen_suite(void) {
   tcase_add_test(t, the_acknowledgement_comes_first);
   tcase_add_test(t, who_does_not_acknowledge_is_not_waited_for);
   tcase_add_test(t, who_leaves_does_not_answer_for_the_other);
-  tcase_add_loop_test(t, it_ends_with_the_last_upstream, 0, 2);
+  tcase_add_loop_test(t, it_outlives_its_upstreams, 0, 2);
+  tcase_add_test(t, it_ends_when_all_refuse_it);
   tcase_add_test(t, a_single_upstream_that_leaves_is_an_error);
   tcase_add_test(t, leaving_cancels_it_everywhere);
   tcase_add_test(t, draining_ends_them_properly);

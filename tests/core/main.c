@@ -10,6 +10,7 @@ int main(void) {
   srunner_add_suite(runner, core_cache_suite());
   srunner_add_suite(runner, core_modern_suite());
   srunner_add_suite(runner, core_listen_suite());
+  srunner_add_suite(runner, core_feeds_suite());
   srunner_add_suite(runner, core_contexts_suite());
   srunner_add_suite(runner, core_limits_suite());
   srunner_add_suite(runner, core_random_suite());

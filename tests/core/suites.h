@@ -8,6 +8,7 @@ Suite *core_lists_suite(void);
 Suite *core_cache_suite(void);
 Suite *core_modern_suite(void);
 Suite *core_listen_suite(void);
+Suite *core_feeds_suite(void);
 Suite *core_contexts_suite(void);
 Suite *core_limits_suite(void);
 Suite *core_random_suite(void);
