@@ -132,6 +132,9 @@ int mcpgw_gateway_revoke(mcpgw_gateway *gateway, const char *by, size_t by_len, 
   if (rc != MCPGW_OK) return rc;
   if (!by || !value || !value_len || !ended) return MCPGW_E_INVALID;
   struct mg_slice kind = mg_slice(by, by_len);
-  int what = mg_slice_eqz(kind, "session") ? MG_REVOKE_SESSION : mg_slice_eqz(kind, "principal") ? MG_REVOKE_PRINCIPAL : -1;
+  int what = mg_slice_eqz(kind, "session")     ? MG_REVOKE_SESSION
+             : mg_slice_eqz(kind, "principal") ? MG_REVOKE_PRINCIPAL
+             : mg_slice_eqz(kind, "token")     ? MG_REVOKE_TOKEN
+                                               : -1;
   return what < 0 ? MCPGW_E_INVALID : mg_gw_revoke(gateway, what, mg_slice(value, value_len), ended);
 }

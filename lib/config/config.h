@@ -60,7 +60,7 @@ struct mg_config {
     uint64_t body_bytes, header_bytes, connections, memory_bytes;
   } limits;
   struct {
-    uint64_t idle_ms, absolute_ms, max;
+    uint64_t idle_ms, absolute_ms, max, max_per_principal;
     int no_handle;
   } contexts;
   struct {

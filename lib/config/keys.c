@@ -100,6 +100,7 @@ static const struct mg_cfg_key contexts_keys[] = {
     UINT("idle_ms", mg_config, contexts.idle_ms, 1, 31 * DAY_MS, 30 * 60 * 1000),
     UINT("absolute_ms", mg_config, contexts.absolute_ms, 1, 31 * DAY_MS, 12 * HOUR_MS),
     UINT("max", mg_config, contexts.max, 1, 10000000, 100000),
+    UINT("max_per_principal", mg_config, contexts.max_per_principal, 1, 10000000, 20000),
     WORD("no_handle", mg_config, contexts.no_handle, no_handle_words, MG_NO_HANDLE_PRINCIPAL, LATER)};
 TABLE(contexts, contexts_keys);
 static const struct mg_cfg_key idempotency_keys[] = {

@@ -65,15 +65,13 @@ int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *po
   mg_list_init(&c->calls);
   mg_list_init(&c->graveyard);
   mg_list_init(&c->listeners);
-  mg_heap_init(&c->expiries, (size_t)config->contexts.max + 1);
   mg_heap_init(&c->deadlines, MAX_DEADLINES);
   mg_heap_init(&c->gathers, MAX_DEADLINES);
   mg_heap_init(&c->feeds, MAX_DEADLINES);
   mg_buf_init(&c->scratch, (size_t)256 << 10);
-  c->contexts = mg_map_new((size_t)config->contexts.max);
   c->tasks = mg_map_new(MG_MAX_TASKS);
   c->spare = mg_blob_new(NULL, MG_SPARE_BYTES, MG_SPARE_BYTES);
-  if (!c->contexts || !c->tasks || !c->spare || new_upstreams(c) != MCPGW_OK) goto out;
+  if (!c->tasks || !c->spare || new_upstreams(c) != MCPGW_OK || (rc = mg_contexts_new(c)) != MCPGW_OK) goto out;
   if ((rc = mg_crypt_init()) != MCPGW_OK || (rc = mg_seal_key_generate(&c->cursor_key)) != MCPGW_OK) goto out;
   *out = c;
   c = NULL;
@@ -90,11 +88,11 @@ static void bury(struct mg_core *c) {
 
 void mg_core_end_all(struct mg_core *c) {
   struct mg_list *node;
-  struct mg_ctx *ctx;
+  struct mcpgw_session *s;
   size_t it = 0;
   c->ending = 1;
-  while (c->contexts && (ctx = mg_map_next(c->contexts, &it, NULL))) {
-    mg_core_end(c, ctx, "the gateway is stopping");
+  while (c->sessions && (s = mg_map_next(c->sessions->by_id, &it, NULL))) {
+    mg_sessions_end(s, "the gateway is stopping");
     it = 0;
   }
   mg_listen_fail_all(c);
@@ -106,9 +104,8 @@ void mg_core_free(struct mg_core *c) {
   mg_core_end_all(c);
   mg_feed_free_all(c);
   bury(c);
-  mg_map_free(c->contexts);
+  mg_sessions_free(c->sessions);
   mg_map_free(c->tasks);
-  mg_heap_done(&c->expiries);
   mg_heap_done(&c->deadlines);
   mg_heap_done(&c->gathers);
   mg_heap_done(&c->feeds);
@@ -130,7 +127,7 @@ size_t mg_core_calls(const struct mg_core *c) {
 }
 
 size_t mg_core_contexts(const struct mg_core *c) {
-  return mg_map_count(c->contexts);
+  return mg_map_count(c->sessions->by_id);
 }
 
 int mg_core_supported(const struct mg_core *c, struct mg_view view, struct mg_buf *out) {
@@ -149,8 +146,8 @@ static uint64_t top_ms(const struct mg_heap *h) {
 
 uint64_t mg_core_next_ms(const struct mg_core *c) {
   if (!mg_list_empty(&c->graveyard)) return 0;
-  const struct mg_heap *heaps[] = {&c->expiries, &c->deadlines, &c->gathers, &c->feeds};
-  uint64_t at = UINT64_MAX;
+  const struct mg_heap *heaps[] = {&c->deadlines, &c->gathers, &c->feeds};
+  uint64_t at = mg_sessions_next_ms(c->sessions);
   for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++)
     if (top_ms(heaps[i]) < at) at = top_ms(heaps[i]);
   return at;
@@ -161,5 +158,5 @@ void mg_core_tick(struct mg_core *c, uint64_t now_ms) {
   mg_leg_tick(c, now_ms);
   mg_call_tick(c, now_ms);
   mg_feed_tick(c, now_ms);
-  mg_ctx_tick(c, now_ms);
+  mg_sessions_tick(c->sessions, now_ms);
 }

@@ -12,6 +12,7 @@
 #include "base/id.h"
 #include "base/map.h"
 #include "core/core.h"
+#include "core/session.h"
 #include "json/splice.h"
 
 /* Ceilings that no config sets. */
@@ -110,11 +111,10 @@ struct mg_text { /* a short string kept with its owner: inline while it fits; no
 
 struct mg_ctx {
   struct mg_core *core;
-  char id[MG_ID_LEN + 1];
-  uint64_t number; /* unique in the process; the tag alone is not */
-  char *principal;
+  struct mcpgw_session *session; /* whose, since when, how long */
+  uint64_t number; /* unique in the process, for listings */
   struct mg_view view;
-  int revision, initialized, answered, ended, pinned; /* answered: the InitializeResult has left */
+  int revision, initialized, answered, ended; /* answered: the InitializeResult has left */
   mg_blob *hello;         /* the client's initialize params, as they go upstream */
   mg_blob *refusal;       /* the error that an upstream gave to initialize */
   struct mg_link **links; /* view.n of them */
@@ -125,8 +125,7 @@ struct mg_ctx {
   struct mg_map *tasks;   /* task id -> upstream + 1 */
   struct mg_text level;   /* of the last logging/setLevel, raw */
   struct mg_map *subscriptions; /* raw uri -> upstream + 1 */
-  uint64_t next_reverse, created_ms, used_ms;
-  struct mg_heap_node expiry;
+  uint64_t next_reverse;
   struct mg_sink *channel;
   void *user;
 };
@@ -195,8 +194,7 @@ struct mg_core {
   struct mg_log *log;
   struct mg_upstream **ups; /* n_ups of them, in config order */
   size_t n_ups;
-  struct mg_map *contexts;  /* id -> ctx */
-  struct mg_heap expiries;  /* of contexts */
+  struct mcpgw_sessions *sessions; /* user: the mg_ctx */
   struct mg_heap deadlines; /* of legs */
   struct mg_heap gathers;   /* of calls that wait */
   struct mg_heap feeds;     /* of feeds that are to be looked at */
@@ -218,9 +216,10 @@ int mg_text_set(struct mg_text *t, struct mg_slice s);
 void mg_text_done(struct mg_text *t);
 struct mg_slice mg_text_slice(const struct mg_text *t);
 
-/* ---- session.c -------------------------------------------------------------------------------------- */
+/* ---- context.c -------------------------------------------------------------------------------------- */
+int mg_contexts_new(struct mg_core *c); /* its registry */
 int mg_ctx_new(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out);
-void mg_ctx_tick(struct mg_core *c, uint64_t now_ms);
+const char *mg_ctx_refusal(const struct mg_core *c, int rc); /* why mg_ctx_new failed, in words */
 const char *mg_ctx_tag(const struct mg_ctx *ctx); /* for logs: the id itself would open the session */
 void mg_ctx_emit(struct mg_ctx *ctx, mg_blob *bytes); /* one message that belongs to no call; takes bytes over */
 void mg_ctx_emit_changed(struct mg_ctx *ctx, int list_kind);

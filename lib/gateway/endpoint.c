@@ -13,6 +13,7 @@ struct post {
   struct mg_exchange *x;
   const struct mg_http_request *r;
   struct mg_view view;
+  mcpgw_credential who;
   struct mg_inbound in;
 };
 
@@ -168,7 +169,7 @@ static struct mg_ctx *find_session(const struct post *p, struct mg_slice id) {
                                              : "Mcp-Session-Id is missing; send initialize first");
     return NULL;
   }
-  struct mg_ctx *ctx = mg_core_find(p->gw->core, sid, mg_access_principal(p->gw, p->x), p->in.now_ms);
+  struct mg_ctx *ctx = mg_core_find(p->gw->core, sid, &p->who, p->in.now_ms);
   struct mg_view v = ctx ? mg_ctx_view(ctx) : p->view;
   if (ctx && v.first == p->view.first && v.n == p->view.n && mg_ctx_user(ctx)) return ctx;
   session_ended(p, id);
@@ -419,8 +420,9 @@ static void on_request(void *data, struct mg_exchange *x, const struct mg_http_r
   } else if (!find_view(gw, r->path, &p.view)) {
     plain(gw, x, 404, "", "the MCP endpoint is /mcp, or /mcp/<server> for one server\n");
   } else {
-    p.in = (struct mg_inbound){.view = p.view, .principal = mg_access_principal(gw, x), .header = get_header,
-                               .next_header = next_header, .header_arg = x, .now_ms = mg_gw_now(gw)};
+    mg_access_caller(gw, x, &p.who);
+    p.in = (struct mg_inbound){.view = p.view, .who = &p.who, .header = get_header, .next_header = next_header,
+                               .header_arg = x, .now_ms = mg_gw_now(gw)};
     if (mg_slice_eqz(r->method, "POST")) on_post(&p);
     else if (mg_slice_eqz(r->method, "GET")) on_get(&p);
     else if (mg_slice_eqz(r->method, "DELETE")) on_delete(&p);

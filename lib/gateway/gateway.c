@@ -304,6 +304,7 @@ int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
       {"listen_gaps", s->listen_gaps},
       {"contexts_opened", s->contexts_opened},
       {"contexts_ended", s->contexts_ended},
+      {"contexts_revoked", s->contexts_revoked},
       {"lists_fetched", s->lists_fetched},
       {"lists_cached", s->lists_cached},
       {"tools_refused", s->tools_refused},

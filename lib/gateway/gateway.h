@@ -112,7 +112,8 @@ extern const struct mg_http_events mg_gw_http_events;
 int mg_access_check(struct mcpgw_gateway *gw, struct mg_exchange *x, const struct mg_http_request *r, const char **why);
 /* Appends the CORS response headers an allowed origin gets. */
 void mg_access_cors(struct mcpgw_gateway *gw, struct mg_exchange *x, struct mg_buf *out);
-struct mg_slice mg_access_principal(struct mcpgw_gateway *gw, struct mg_exchange *x);
+/* Who sent this request, as far as it has been authenticated; texts BORROWED for the call. */
+void mg_access_caller(struct mcpgw_gateway *gw, struct mg_exchange *x, mcpgw_credential *who);
 
 /* ---- replay.c: what a legacy stream remembers, so that a client may resume it ------------------------------ */
 struct mg_replay_event {
