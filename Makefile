@@ -125,9 +125,15 @@ $(B)/tests/$(1)/run: $(patsubst %.c,$(B)/%.o,$(wildcard tests/$(1)/*.c)) $(SUPPO
 endef
 $(foreach r,$(TEST_ROOMS),$(eval $(call test_room,$(r))))
 .PHONY: test-% test-programs
-test-programs: $(patsubst %,$(B)/tests/%/run,$(TEST_ROOMS))
+test-programs: $(patsubst %,$(B)/tests/%/run,$(TEST_ROOMS)) $(B)/faultproxy
 test-%: $(B)/tests/%/run $(B)/mcpgw-launch
 	CK_DEFAULT_TIMEOUT=60 MCPGW_LAUNCH=$(abspath $(B))/mcpgw-launch $<
+
+# ---- the fault proxy of tests/faults: a program of its own ---------------------------------------------------
+FAULTPROXY := $(patsubst %.c,$(B)/%.o,$(wildcard tests/support/faultproxy/*.c)) $(B)/tests/bench/util.o
+$(B)/faultproxy: $(FAULTPROXY)
+	$(call say,ld $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
 # ---- fuzzers: libFuzzer with clang; their corpora are replayed by make check with the plain compiler ------------
 FUZZERS    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
