@@ -128,6 +128,7 @@ int mg_config_nearer(struct mg_slice name, const char *candidate, size_t *best);
 
 /* ---- servers (server.c), environment (env.c), ${VAR} (expand.c) -------------------------------------- */
 int mg_config_read_servers(struct mg_cfg_build *b, const struct mg_cfg_at *at, const struct mg_node *node);
+void mg_config_set_kind(struct mg_cfg_server *sv, int kind); /* and the limits that are its kind's */
 int mg_config_name_server(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct mg_cfg_server *sv,
                           struct mg_slice name);
 int mg_config_add_header(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct mg_cfg_list *l,

@@ -41,8 +41,8 @@ static const struct mg_cfg_key timeouts_keys[] = {
     UINT("total_ms", mg_cfg_timeouts, total_ms, 1, DAY_MS, 300000)};
 TABLE(timeouts, timeouts_keys);
 static const struct mg_cfg_key limits_keys[] = {
-    UINT("concurrency", mg_cfg_limits, concurrency, 1, 10000, 16, LATER),
-    UINT("queue", mg_cfg_limits, queue, 0, 100000, 64, LATER),
+    UINT("concurrency", mg_cfg_limits, concurrency, 1, 10000, 16),
+    UINT("queue", mg_cfg_limits, queue, 0, 100000, 64),
     UINT("children", mg_cfg_limits, children, 1, 10000, 32, LATER),
     UINT("result_bytes", mg_cfg_limits, result_bytes, 1024, GIB, 32 * MIB)};
 TABLE(limits, limits_keys);
@@ -55,8 +55,8 @@ static const struct mg_cfg_key tool_timeouts_keys[] = {
     UINT("total_ms", mg_cfg_timeouts, total_ms, 1, DAY_MS, 0)};
 TABLE(tool_timeouts, tool_timeouts_keys);
 static const struct mg_cfg_key tool_limits_keys[] = {
-    UINT("concurrency", mg_cfg_limits, concurrency, 1, 10000, 0, LATER),
-    UINT("queue", mg_cfg_limits, queue, 1, 100000, 0, LATER),
+    UINT("concurrency", mg_cfg_limits, concurrency, 1, 10000, 0),
+    UINT("queue", mg_cfg_limits, queue, 1, 100000, 0),
     UINT("result_bytes", mg_cfg_limits, result_bytes, 1024, GIB, 0)};
 TABLE(tool_limits, tool_limits_keys);
 

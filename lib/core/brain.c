@@ -46,6 +46,7 @@ static int new_upstreams(struct mg_core *c) {
     u->index = i;
     u->cfg = &c->config->servers[i];
     mg_list_init(&u->feeds);
+    if (mg_gates_init(&u->gates, c, u->cfg) != MCPGW_OK) return MCPGW_E_NOMEM;
     u->speaks_modern = u->cfg->era == MG_ERA_LEGACY ? -1 : 0;
   }
   return MCPGW_OK;
@@ -63,6 +64,7 @@ int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *po
   c->log = log;
   mg_list_init(&c->links);
   mg_list_init(&c->calls);
+  mg_list_init(&c->ready);
   mg_list_init(&c->graveyard);
   mg_list_init(&c->listeners);
   mg_heap_init(&c->deadlines, MAX_DEADLINES);
@@ -97,6 +99,9 @@ void mg_core_end_all(struct mg_core *c) {
   }
   mg_listen_fail_all(c);
   while ((node = mg_list_first(&c->links))) mg_link_bury(MG_CONTAINER(node, struct mg_link, node), 1);
+  for (size_t i = 0; c->ups && i < c->n_ups; i++)
+    if (c->ups[i]) mg_gates_flush(&c->ups[i]->gates);
+  mg_gate_run(c, 0); /* who waited for a place is told the end */
 }
 
 void mg_core_free(struct mg_core *c) {
@@ -112,7 +117,10 @@ void mg_core_free(struct mg_core *c) {
   mg_buf_done(&c->scratch);
   mg_blob_unref(c->spare);
   mg_seal_key_free(c->cursor_key);
-  for (size_t i = 0; c->ups && i < c->n_ups; i++) mg_free(c->ups[i]);
+  for (size_t i = 0; c->ups && i < c->n_ups; i++) {
+    if (c->ups[i]) mg_gates_done(&c->ups[i]->gates);
+    mg_free(c->ups[i]);
+  }
   mg_free(c->ups);
   mg_config_unref(c->config);
   mg_free(c);
@@ -124,6 +132,10 @@ const struct mg_stats *mg_core_stats(const struct mg_core *c) {
 
 size_t mg_core_calls(const struct mg_core *c) {
   return c->n_calls;
+}
+
+size_t mg_core_queued(const struct mg_core *c) {
+  return c->n_queued;
 }
 
 size_t mg_core_contexts(const struct mg_core *c) {
@@ -145,7 +157,7 @@ static uint64_t top_ms(const struct mg_heap *h) {
 }
 
 uint64_t mg_core_next_ms(const struct mg_core *c) {
-  if (!mg_list_empty(&c->graveyard)) return 0;
+  if (!mg_list_empty(&c->graveyard) || !mg_list_empty(&c->ready)) return 0;
   const struct mg_heap *heaps[] = {&c->deadlines, &c->gathers, &c->feeds};
   uint64_t at = mg_sessions_next_ms(c->sessions);
   for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++)
@@ -159,4 +171,5 @@ void mg_core_tick(struct mg_core *c, uint64_t now_ms) {
   mg_call_tick(c, now_ms);
   mg_feed_tick(c, now_ms);
   mg_sessions_tick(c->sessions, now_ms);
+  mg_gate_run(c, now_ms);
 }

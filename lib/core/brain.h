@@ -59,6 +59,24 @@ struct mg_table {
 struct mg_upstream_stats { /* requests include the gateway's own: lists, handshakes */
   uint64_t requests, replies, failed, timeouts, links_opened, links_lost;
 };
+/* Places at an upstream, or for the tools of one pattern there. */
+struct mg_gate {
+  size_t limit, room;     /* places, and how many may wait; limit 0: no end of them */
+  size_t running, queued; /* lengths of the two lists */
+  struct mg_list holders, waiting; /* mg_place.node; waiting in order of arrival */
+  int told;               /* that it is full has been logged */
+};
+struct mg_gates {
+  struct mg_core *core; /* NULL: not in use */
+  struct mg_gate all, *tools; /* tools: one for each pattern of the config, or NULL when none has a limit */
+  size_t n_tools;
+};
+struct mg_place { /* of a call: held, or waited for */
+  struct mg_list node;
+  struct mg_gate *gate; /* NULL: none */
+  int held, is_tool;
+};
+
 struct mg_upstream {
   struct mg_core *core;
   size_t index;
@@ -73,6 +91,7 @@ struct mg_upstream {
   size_t n_ready;         /* links that are READY */
   struct mg_upstream_stats stats;
   struct mg_list feeds;   /* what its listeners share, see feed.h */
+  struct mg_gates gates;  /* of all its links, unless each is a process of its own */
 };
 
 enum { MG_LINK_OPENING, MG_LINK_READY, MG_LINK_DEAD };
@@ -94,6 +113,7 @@ struct mg_link {
   struct mg_cache *cache; /* replies that may be served again; NULL: none yet */
   uint64_t changed_ms;    /* when it last said that a list changed */
   struct mg_list waiters;
+  struct mg_gates *gates, own; /* a child process has places of its own, other links share their upstream's */
   struct mg_list node; /* in core->links or core->graveyard */
 };
 
@@ -151,6 +171,9 @@ struct mg_call { /* one request from downstream */
   size_t rule;            /* 1 + index of the pattern in up's config that its tool fits; 0 none */
   uint64_t came_ms, total_ms; /* total_ms counts from came_ms, waiting included; 0: no limit */
   const char *waits_for;      /* what for, while it does; a constant */
+  struct mg_place place[2];   /* among its tools, and at the upstream */
+  struct mg_list ready;       /* in core->ready: it got its place, or must look again */
+  uint64_t queued_ms;         /* when it began to wait for a place */
   struct mg_waiter *waiters;
   size_t n_waiters, waiting;
   struct mg_heap_node deadline; /* of a gathering (initialize, merged lists) */
@@ -207,6 +230,8 @@ struct mg_core {
   struct mg_list calls;            /* all of them, listen streams too */
   size_t n_calls;                  /* without listen streams */
   uint64_t numbers;                /* given to contexts and links so far */
+  size_t n_queued;                 /* of them, those that wait for a place */
+  struct mg_list ready;            /* calls to be stepped in the next turn */
   int draining, ending; /* no new requests; no new links */
   struct mg_stats stats;
 };
@@ -304,6 +329,15 @@ uint64_t mg_limits_next(const struct mg_leg *leg);    /* when it is cut off if i
 void mg_limits_why(const struct mg_leg *leg, uint64_t now_ms, struct mg_fault *f); /* reason, limit, limit_ms */
 void mg_limits_wait(struct mg_call *call, const char *what); /* it waits inside the gateway: not past its time */
 int mg_limits_late(struct mg_call *call, uint64_t now_ms);   /* 1: its time is up, and it has been told so */
+
+/* ---- gate.c: places at an upstream --------------------------------------------------------------------------- */
+int mg_gates_init(struct mg_gates *gs, struct mg_core *c, const struct mg_cfg_server *cfg);
+void mg_gates_flush(struct mg_gates *gs); /* whoever waits there looks again from the start */
+void mg_gates_done(struct mg_gates *gs);  /* likewise; places that are held are forgotten */
+/* OK: it has its places, or needs none. AGAIN: it waits, and is stepped when it has them. CLOSED: refused. */
+int mg_gate_enter(struct mg_call *call, struct mg_link *l, uint64_t now_ms);
+void mg_gate_leave(struct mg_call *call);
+void mg_gate_run(struct mg_core *c, uint64_t now_ms);
 
 /* ---- reply.c: the way back -------------------------------------------------------------------------------- */
 extern const struct mg_leg_ops mg_reply_ops; /* the reply goes to the call */

@@ -192,6 +192,7 @@ void mg_call_finish(struct mg_call *call) {
   mg_heap_del(&call->core->gathers, &call->deadline);
   for (size_t i = 0; i < call->n_waiters; i++) mg_list_del(&call->waiters[i].node);
   cancel_legs(call, mg_slice(NULL, 0));
+  mg_gate_leave(call);
   mg_cache_asked(call);
   if (call->listen) mg_listen_done(call);
   else call->core->n_calls--;

@@ -48,7 +48,7 @@ struct mg_ports {
 };
 
 struct mg_stats { /* counters; every drop and every failure has one */
-  uint64_t requests, replies, errors, cancelled, timeouts, overloaded;
+  uint64_t requests, replies, errors, cancelled, timeouts, overloaded, queued, queue_full;
   uint64_t unknown_ids, unknown_tokens, unknown_responses, dropped_notifications, upstream_protocol;
   uint64_t links_opened, links_lost, contexts_opened, contexts_ended, contexts_revoked, lists_fetched, lists_cached, tools_refused;
   uint64_t listens_lost, listen_gaps;
@@ -61,6 +61,7 @@ void mg_core_free(struct mg_core *c);    /* as mg_core_end_all, then frees */
 void mg_core_end_all(struct mg_core *c); /* ends contexts and links, fails calls */
 const struct mg_stats *mg_core_stats(const struct mg_core *c);
 size_t mg_core_calls(const struct mg_core *c); /* downstream requests in flight, listen streams not counted */
+size_t mg_core_queued(const struct mg_core *c); /* of them, those that wait for a place at their upstream */
 size_t mg_core_contexts(const struct mg_core *c);
 /* Finishes what lives long by design (listen streams) with a proper end; new requests are refused. */
 void mg_core_drain(struct mg_core *c);

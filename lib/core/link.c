@@ -31,6 +31,7 @@ static struct mg_link **slot_of(struct mg_link *l) {
 
 void mg_link_free(struct mg_link *l) {
   mg_list_del(&l->node);
+  mg_gates_done(&l->own);
   mg_catalog_done(l);
   mg_cache_done(l);
   mg_map_free(l->legs);
@@ -51,7 +52,12 @@ static struct mg_link *link_new(struct mg_upstream *up, struct mg_ctx *ctx) {
   int needs_lists = !ctx || ctx->view.n > 1;
   if (needs_lists) l->lists = mg_calloc(MG_LIST_KINDS, sizeof *l->lists);
   for (int i = 0; l->lists && i < MG_LIST_KINDS; i++) mg_list_init(&l->lists[i].waiters);
-  if (l->legs && (l->lists || !needs_lists)) return l;
+  /* each process is a server of its own: sixteen busy sessions must not hold up the seventeenth's */
+  int own = up->cfg->kind == MG_SERVER_STDIO;
+  l->gates = own ? &l->own : &up->gates;
+  int rc = own ? mg_gates_init(&l->own, up->core, up->cfg) : MCPGW_OK;
+  if (rc == MCPGW_OK && l->legs && (l->lists || !needs_lists)) return l;
+  mg_gates_done(&l->own);
   mg_map_free(l->legs);
   mg_free(l->lists);
   mg_free(l);
@@ -163,6 +169,7 @@ static void to_graveyard(struct mg_link *l, int graceful) {
   mg_list_add(&l->core->graveyard, &l->node);
   l->core->ports->link_close(l->port, graceful);
   l->port = NULL;
+  mg_gates_flush(&l->own);
 }
 
 /* A server that greets and dies before its first answer, time and again (on tools/list, say), would be

@@ -2,3 +2,4 @@ core := brain door link handshake inbound leg call limits request forward reply 
 core += listen feed tap filter
 core += report
 core += session context
+core += gate
