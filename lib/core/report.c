@@ -108,7 +108,6 @@ static void one_context(const struct mg_page *page, const void *what) {
   add_text(b, "principal", ctx->session->principal->name);
   add_text(b, "revision", mg_revision_name(ctx->revision));
   add_truth(b, "initialized", ctx->initialized);
-  add_truth(b, "stream_open", ctx->channel != NULL);
   add_number(b, "links", links);
   add_number(b, "in_flight", ctx->calls ? mg_map_count(ctx->calls) : 0);
   add_number(b, "age_ms", since(ctx->session->created_ms, page->now_ms));
@@ -187,7 +186,8 @@ static int is_down(const struct mg_upstream *up, uint64_t now_ms) {
 static const char *upstream_state(const struct mg_upstream *up, size_t links, uint64_t now_ms) {
   if (up->n_ready) return "up";
   if (is_down(up, now_ms)) return "down";
-  return links ? "opening" : "idle";
+  if (links) return "opening";
+  return up->failures ? "failing" : "idle"; /* failing: the next call will try again */
 }
 
 static void one_upstream(const struct mg_page *page, const void *what) {
