@@ -103,6 +103,7 @@ int mg_gw_stop(struct mcpgw_gateway *gw, uint64_t deadline_ms) {
     gw->stop_ms = now + deadline_ms;
     if (gw->server) mg_http_server_stop_accepting(gw->server);
     mg_core_drain(gw->core);
+    mg_streams_stop(gw);
   }
   mg_gw_settle(gw);
   return MCPGW_OK;
@@ -144,6 +145,7 @@ int mg_gw_new(struct mg_config *config, const mcpgw_gateway_options *o, struct m
   gw->log.write = o->log;
   gw->log.data = o->log_data;
   mg_heap_init(&gw->alarms, MAX_ALARMS);
+  mg_list_init(&gw->orphans);
   mg_list_init(&gw->closing);
   mg_list_init(&gw->clients);
   mg_list_init(&gw->events);

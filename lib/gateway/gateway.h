@@ -58,6 +58,7 @@ struct mcpgw_gateway {
   struct mg_timer *timer, *limit; /* limit: of one turn that may block for a while */
   uint64_t armed_ms;
   struct mg_heap alarms;
+  struct mg_list orphans; /* legacy streams whose client may come back */
   struct mg_list closing; /* links whose transport is to be closed in a turn of its own */
   int closing_posted;
 
@@ -149,6 +150,7 @@ void mg_stream_gone(struct mg_stream *st, struct mg_exchange *x); /* the client'
 void mg_stream_watch(struct mg_stream *st, struct mg_stream **self);
 void mg_stream_bind(struct mg_stream *st, struct mg_session *s);
 void mg_stream_close(struct mg_stream *st); /* ends it, whatever was pending; frees */
+void mg_streams_stop(struct mcpgw_gateway *gw); /* nobody can come back any more: their calls are cancelled */
 struct mg_list *mg_stream_node(struct mg_stream *st);
 struct mg_stream *mg_stream_of(struct mg_list *node);
 
