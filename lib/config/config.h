@@ -115,7 +115,7 @@ enum mg_pin_verdict {
 /* Reads the lock file that pin.file names, if any; once, after a parse. Until then nothing is pinned. */
 int mg_config_lock(struct mg_config *c, struct mg_err *err);
 /* How a definition as a server lists it compares. changed: gets the names of the members that differ, with a
- * + or - for those that came or went, comma-separated ("description, +annotations"). */
+ * + or - for those that came or went, comma-separated ("description, +annotations"); may be NULL. */
 int mg_config_pinned(const struct mg_config *c, struct mg_slice server, int kind, struct mg_slice name,
                      struct mg_slice definition, struct mg_buf *changed);
 

@@ -37,6 +37,7 @@ struct mg_item {
   struct mg_slice raw;
   struct mg_span name;     /* of name (tools, prompts) or uri / uriTemplate, relative to raw */
   char *key;               /* its text */
+  int blocked;             /* not as it was pinned: neither listed nor called */
   char *exposed;           /* what an aggregate view calls it; NULL for resources */
   struct mg_params params; /* x-mcp-header, tools only */
   size_t rule;             /* tools: 1 + the first pattern of the config that fits its name; 0 none */
@@ -362,15 +363,22 @@ void mg_catalog_changed(struct mg_link *l, int kind, uint64_t now_ms); /* the up
 void mg_catalog_done(struct mg_link *l);
 struct mg_item *mg_catalog_find(struct mg_link *l, int kind, struct mg_slice key);
 struct mg_item *mg_catalog_exposed(struct mg_link *l, int kind, struct mg_slice name);
-/* A page that passes by on its way to a client: tools with an invalid x-mcp-header are left out. text
- * holds the replacement and must outlive the edits. whole: asked for without a cursor; when the reply has
- * none either, it is the list, and ours is replaced by it. */
-void mg_catalog_learn(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, int whole, struct mg_buf *text,
+/* A page that passes by on its way to a client: tools with an invalid x-mcp-header are left out, and so is
+ * what is blocked. text holds the replacement and must outlive the edits. whole: asked for without a cursor;
+ * when the reply has none either, it is the list, and ours is replaced by it. */
+void mg_catalog_learn(struct mg_link *l, int kind, mg_blob *bytes, const struct mg_msg *m, int whole, struct mg_buf *text,
                       struct mg_splice *edits, uint64_t now_ms);
 int mg_list_kind(int method); /* MG_LIST_* of a list method, or of a list_changed notification; -1 */
 int mg_table_add_page(struct mg_link *l, int kind, struct mg_table *t, mg_blob *bytes, const struct mg_msg *m);
 void mg_table_clear(struct mg_table *t);
 void mg_tool_refused(struct mg_link *l, struct mg_slice name, const char *why);
+
+/* ---- pin.c -------------------------------------------------------------------------------------------------- */
+/* A definition that a server lists: 1: not as it was pinned, and to be left out. Says in the log what differs. */
+int mg_pin_blocks(struct mg_link *l, int kind, struct mg_slice name, struct mg_slice raw);
+/* A routed request, item: what it names, or NULL. MCPGW_OK: go on; AGAIN: it waits; else answered. */
+int mg_pin_check(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, const struct mg_item *item,
+                 uint64_t now_ms);
 
 /* ---- cache.c ------------------------------------------------------------------------------------------------ */
 /* A list request to one upstream, from a reply that was kept. 1: answered, or waits; 0: to be asked upstream. */

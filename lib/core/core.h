@@ -52,6 +52,7 @@ struct mg_stats { /* counters; every drop and every failure has one */
   uint64_t unknown_ids, unknown_tokens, unknown_responses, dropped_notifications, upstream_protocol;
   uint64_t links_opened, links_lost, contexts_opened, contexts_ended, contexts_revoked, lists_fetched, lists_cached, tools_refused;
   uint64_t listens_lost, listen_gaps;
+  uint64_t pins_differ, pins_denied;
 };
 
 /* budget and log are BORROWED and must outlive the core; the config is referenced. */

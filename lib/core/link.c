@@ -49,7 +49,7 @@ static struct mg_link *link_new(struct mg_upstream *up, struct mg_ctx *ctx) {
   l->revision = ctx ? ctx->revision : MG_REV_LATEST_MODERN;
   l->legs = mg_map_new(MG_MAX_LEGS);
   mg_list_init(&l->waiters);
-  int needs_lists = !ctx || ctx->view.n > 1;
+  int needs_lists = !ctx || ctx->view.n > 1 || up->core->config->pin.mode != MG_PIN_OFF;
   if (needs_lists) l->lists = mg_calloc(MG_LIST_KINDS, sizeof *l->lists);
   for (int i = 0; l->lists && i < MG_LIST_KINDS; i++) mg_list_init(&l->lists[i].waiters);
   /* each process is a server of its own: sixteen busy sessions must not hold up the seventeenth's */

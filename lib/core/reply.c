@@ -121,8 +121,8 @@ static void on_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m,
   learn(call, leg->link, m, now_ms);
   mg_buf_init(&text, MG_MAX_LIST_BYTES * 4);
   mg_reply_edit(call, m, &sp, &text);
-  if (call->method == MG_M_TOOLS_LIST && leg->link->modern && m->kind == MG_RESULT)
-    mg_catalog_learn(leg->link, bytes, m, !call->paged, &text, &sp, now_ms);
+  if ((call->method == MG_M_TOOLS_LIST || call->method == MG_M_PROMPTS_LIST) && m->kind == MG_RESULT)
+    mg_catalog_learn(leg->link, mg_list_kind(call->method), bytes, m, !call->paged, &text, &sp, now_ms);
   mg_blob *kept = mg_cache_keep(call, leg->link, m, &sp, now_ms);
   if (kept) mg_call_emit(call, kept, 1, 200);
   else mg_call_forward(call, bytes, m->doc, &sp, 1, m->kind == MG_ERROR ? mg_code_status(code, call->modern) : 200);

@@ -311,6 +311,8 @@ int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
       {"contexts_revoked", s->contexts_revoked},
       {"lists_fetched", s->lists_fetched},
       {"lists_cached", s->lists_cached},
+      {"pins_differ", s->pins_differ},
+      {"pins_denied", s->pins_denied},
       {"tools_refused", s->tools_refused},
       {"streams_cut", gw->streams_cut},
       {"replays_dropped", gw->replays_dropped},
