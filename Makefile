@@ -7,7 +7,7 @@ CC       ?= cc
 OPT      ?= -O2 -g
 WARN     := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
             -Wno-format-nonliteral
-PKGS     := libcurl jansson libsodium libuv
+PKGS     := libcurl jansson libsodium libuv lmdb
 LLHTTP   := $(shell pkg-config --exists libllhttp 2>/dev/null && echo pkg || echo src)
 ifeq ($(LLHTTP),pkg)
 PKGS     += libllhttp
@@ -27,7 +27,7 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread
 
 # ---- rooms: each lists its own sources in lib/<room>/room.mk, as `<room> := name name` --------------------
-ROOMS      := base json crypt loop http wire config core transport gateway api
+ROOMS      := base json crypt loop store http wire config core transport gateway api
 include $(foreach r,$(ROOMS),$(wildcard lib/$(r)/room.mk)) $(wildcard cmd/mcpgw/room.mk)
 LIB_SRC    := $(foreach r,$(ROOMS),$(patsubst %,lib/$(r)/%.c,$($(r))))
 LIB_OBJ    := $(LIB_SRC:%.c=$(B)/%.o) $(if $(filter src,$(LLHTTP)),$(patsubst %,$(B)/llhttp/%.o,api http llhttp))

@@ -163,4 +163,5 @@ int cmd_call(const struct args *a);
 int cmd_sessions(const struct args *a);
 int cmd_upstreams(const struct args *a);
 int cmd_pin(const struct args *a);
+int cmd_store(const struct args *a);
 #endif

@@ -72,6 +72,11 @@ static const struct command {
      "  --server NAME    only this one\n"
      "  --json           as the gateway tells it\n"
      "  --timeout MS     for an answer (10000)"},
+    {"store", OPT_JSON, cmd_store, "mcpgw store stat | check | compact [DIRECTORY]",
+     "Look after a store: what is in it, whether it is sound, or write it anew without its holes.\n"
+     "DIRECTORY is a gateway's state_dir; without it, the user's own state directory.\n"
+     "Compacting needs the gateway stopped; the others do not.\n"
+     "  --json  for programs"},
     {"version", OPT_JSON, cmd_version, "mcpgw version [--json]", "Print the version."},
     {"help", 0, cmd_help, "mcpgw help [COMMAND]", "Print this."},
 };
