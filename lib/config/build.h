@@ -164,6 +164,7 @@ const char *mg_config_bad_listen(struct mg_slice addr);
 const char *mg_config_bad_host(struct mg_slice host);
 const char *mg_config_bad_origin(struct mg_slice origin);
 const char *mg_config_bad_separator(struct mg_slice text);
+const char *mg_config_bad_user(struct mg_slice user);
 const char *mg_config_bad_path(struct mg_slice path);
 const char *mg_config_bad_header(struct mg_slice name, struct mg_slice value);
 int mg_config_loopback(struct mg_slice addr); /* of a listen address that is not bad */

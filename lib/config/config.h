@@ -17,6 +17,7 @@ struct mg_cfg_timeouts {
 };
 struct mg_cfg_limits {
   uint64_t concurrency, queue, children, result_bytes;
+  uint64_t memory_bytes, cpu_s, files; /* stdio: of each process; 0 = as ours */
 };
 struct mg_cfg_tool { /* one glob of "tools"; the first that matches wins */
   const char *glob;
@@ -30,8 +31,10 @@ struct mg_cfg_server {
   int kind;
   const char *const *argv; /* stdio: command and args, NULL-terminated */
   const char *const *env;  /* stdio: complete environment of the child, NAME=value, NULL-terminated:
-                              the inherited few of DESIGN §11, then envFile, then env */
+                              the inherited few of DESIGN §11, then envFile, then env; with a
+                              user the launcher adds HOME LOGNAME SHELL USER where they are missing */
   const char *cwd;         /* or NULL */
+  const char *user;        /* stdio: who runs it, a name or "UID:GID"; NULL: as we are */
   const char *url;         /* http, sse */
   const char *const *headers; /* "Name: value", NULL-terminated; no Authorization passthrough implied */
   int era, isolation;

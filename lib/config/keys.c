@@ -43,8 +43,11 @@ TABLE(timeouts, timeouts_keys);
 static const struct mg_cfg_key limits_keys[] = {
     UINT("concurrency", mg_cfg_limits, concurrency, 1, 10000, 16),
     UINT("queue", mg_cfg_limits, queue, 0, 100000, 64),
-    UINT("children", mg_cfg_limits, children, 1, 10000, 32, LATER),
-    UINT("result_bytes", mg_cfg_limits, result_bytes, 1024, GIB, 32 * MIB)};
+    UINT("children", mg_cfg_limits, children, 1, 10000, 32),
+    UINT("result_bytes", mg_cfg_limits, result_bytes, 1024, GIB, 32 * MIB),
+    UINT("memory_bytes", mg_cfg_limits, memory_bytes, 0, 1024 * GIB, 0),
+    UINT("cpu_s", mg_cfg_limits, cpu_s, 0, 31 * DAY_MS / 1000, 0),
+    UINT("files", mg_cfg_limits, files, 0, 1048576, 0)};
 TABLE(limits, limits_keys);
 /* Of one tool: 0 stands for "as the server", so it cannot be written. */
 static const struct mg_cfg_key tool_timeouts_keys[] = {
@@ -70,6 +73,7 @@ static const struct mg_cfg_key server_keys[] = {
     WORD("era", mg_cfg_server, era, era_words, MG_ERA_AUTO),
     WORD("isolation", mg_cfg_server, isolation, isolation_words, MG_ISO_DEFAULT, LATER),
     BOOL("stateful", mg_cfg_server, stateful, 1),
+    TEXT("user", mg_cfg_server, user, mg_config_bad_user, NULL),
     BOOL("trust_annotations", mg_cfg_server, trust_annotations, 0, LATER),
     {.name = "timeouts", .kind = MG_KEY_OBJECT, AT(mg_cfg_server, timeouts), .inner = &timeouts},
     {.name = "limits", .kind = MG_KEY_OBJECT, AT(mg_cfg_server, limits), .inner = &limits},

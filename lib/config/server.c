@@ -262,9 +262,13 @@ static int read_entry(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct
   if (rc != MCPGW_OK) return mg_config_fail_mem(b, at);
   mg_config_set_kind(sv, e->kind);
   rc = mg_config_name_server(b, at, sv, e->name);
+  if (rc == MCPGW_OK) rc = read_gateway(b, at, e->node, sv); /* first: its user decides what is inherited */
   if (rc == MCPGW_OK)
     rc = e->kind == MG_SERVER_STDIO ? read_stdio(b, at, e->node, sv) : read_url(b, at, e->node, sv);
-  if (rc == MCPGW_OK) rc = read_gateway(b, at, e->node, sv);
+  if (rc == MCPGW_OK && sv->user && e->kind != MG_SERVER_STDIO) {
+    struct mg_cfg_at own = mg_config_at_key(at, MG_LIT("gateway")), user = mg_config_at_key(&own, MG_LIT("user"));
+    rc = mg_config_note(b, &user, "ignored: the server is reached by its URL");
+  }
   if (rc == MCPGW_OK) rc = note_keys(b, at, e);
   return rc;
 }

@@ -80,8 +80,12 @@ static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, uin
   mg_err_clear(&said);
   int rc = l ? c->ports->link_open(c->ports_arg, l, &l->port, &l->cancel_closes, &said) : MCPGW_E_NOMEM;
   if (rc != MCPGW_OK) {
-    back_off(up, now_ms);
-    if (rc == MCPGW_E_NOMEM || rc == MCPGW_E_LIMIT) why->reason = MG_WHY_OVERLOADED;
+    if (rc == MCPGW_E_NOMEM || rc == MCPGW_E_LIMIT) { /* our want, which may pass any moment */
+      why->reason = MG_WHY_OVERLOADED;
+      why->retry_after_ms = 1000;
+    } else {
+      back_off(up, now_ms);
+    }
     const char *text = mg_err_text(&said);
     snprintf(up->error, sizeof up->error, "upstream \"%s\": %s", up->cfg->name, *text ? text : mg_rc_name(rc));
     why->text = up->error;

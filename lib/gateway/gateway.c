@@ -1,6 +1,7 @@
 /* gateway/gateway: owns the gateway object: what it is made of, its clock, its stop. It knows no
  * protocol. */
 #include "gateway/gateway.h"
+#include "transport/stdio.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -288,6 +289,8 @@ static int write_counters(const struct counter *v, size_t n, char **out) {
 
 int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
   const struct mg_stats *s = mg_core_stats(gw->core);
+  struct mg_stdio_stats kids;
+  mg_gw_children_stats(gw, &kids);
   const struct counter v[] = {
       {"requests", s->requests},
       {"replies", s->replies},
@@ -321,6 +324,13 @@ int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
       {"contexts", mg_core_contexts(gw->core)},
       {"calls", mg_core_calls(gw->core)},
       {"calls_queued", mg_core_queued(gw->core)},
+      {"children_started", kids.started},
+      {"children_refused", kids.refused},
+      {"children_dropped_messages", kids.dropped},
+      {"children_noise_lines", kids.noise_lines},
+      {"children_stderr_lines", kids.stderr_lines},
+      {"children_hidden_lines", kids.hidden_lines},
+      {"children_held_back", kids.held},
       {"children", (uint64_t)mg_child_count(gw->loop)},
       {"connections", gw->server ? mg_http_server_connections(gw->server) : 0},
       {"memory_bytes", gw->budget.used},

@@ -97,6 +97,14 @@ extern const struct mg_ports mg_gw_ports;
 int mg_gw_transports(struct mcpgw_gateway *gw); /* one for each configured server */
 int mg_gw_set_transport(struct mcpgw_gateway *gw, struct mg_slice name, const mcpgw_transport_ops *ops, void *transport);
 void mg_gw_close_links(struct mcpgw_gateway *gw);
+
+/* ---- children.c ------------------------------------------------------------------------------------------ */
+struct mg_stdio_stats;
+/* MCPGW_E_CONFIG with a text: a server asks for what cannot be had. Before a gateway is made of it. */
+int mg_gw_check_children(const struct mg_config *c, const char *launcher, struct mg_err *err);
+int mg_gw_make_stdio(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, struct mg_gw_upstream *up);
+void mg_gw_children_stats(const struct mcpgw_gateway *gw, struct mg_stdio_stats *sum);
+
 /* The view a path segment or slug names; n 0: no such server. Empty: everything. */
 struct mg_view mg_gw_view(const struct mcpgw_gateway *gw, struct mg_slice slug);
 
