@@ -249,7 +249,7 @@ static void as_user(struct kid *k, struct mg_loop *l, const char *user, const ch
 }
 
 START_TEST(another_user) {
-  static const char script[] = "id -u; id -g; id -G; echo $HOME $USER $LOGNAME $SHELL; echo err >/dev/stderr; "
+  static const char script[] = "id -u; id -g; id -G; echo $HOME $USER $LOGNAME $SHELL; "
                                "grep -hE 'Cap(Inh|Prm|Eff|Amb)|Groups' /proc/self/status | tr -d ' \t\n'";
   struct mg_loop *l = loop_new();
   struct kid k;
@@ -268,10 +268,14 @@ START_TEST(another_user) {
     ck_assert_ptr_nonnull(strstr(k.text, "Groups:CapInh:0000000000000000CapPrm:0000000000000000"));
   } else {
     (void)snprintf(want, sizeof want,
-                   "%d\n%d\n%d\n%s nobody nobody /own\nerr\nGroups:%dCapInh:0000000000000000CapPrm:0000000000000000"
+                   "%d\n%d\n%d\n%s nobody nobody /own\nGroups:%dCapInh:0000000000000000CapPrm:0000000000000000"
                    "CapEff:0000000000000000CapAmb:0000000000000000",
                    (int)p->pw_uid, (int)p->pw_gid, (int)p->pw_gid, p->pw_dir, (int)p->pw_gid);
     ck_assert_str_eq(k.text, want);
+    kid_done(&k);
+    as_user(&k, l, "nobody", "echo opened >/dev/stderr", "x"); /* its pipe, but ours until it was given away */
+    ck_assert_int_eq(kid_wait_end(&k, 5000), 1);
+    ck_assert_str_eq(k.text, "opened\n");
   }
   kid_done(&k);
   loop_free(l);
