@@ -95,6 +95,9 @@ MCPGW_API void mcpgw_link_alive(mcpgw_link *link, uint64_t call);
 /* One message. call: the call on whose own stream it came, 0 when the channel is shared. bytes OWNED by
  * the gateway from here, even when it drops them. http_status: of the reply it came in, 0 when none. */
 MCPGW_API void mcpgw_link_message(mcpgw_link *link, uint64_t call, mcpgw_bytes *bytes, uint32_t http_status);
+/* The stream for messages of the server's own (call 0) was away for a time and is there again: what the server
+ * said meanwhile is lost. Clients are told that lists may have changed. Optional. */
+MCPGW_API void mcpgw_link_gap(mcpgw_link *link);
 /* This call will get no reply. */
 MCPGW_API void mcpgw_link_failed(mcpgw_link *link, uint64_t call, const mcpgw_failure *why);
 /* The whole conversation is over (child ended, session gone). Every call on it fails with why; the

@@ -66,6 +66,13 @@ void mcpgw_link_message(mcpgw_link *link, uint64_t call, mcpgw_bytes *bytes, uin
   }
 }
 
+void mcpgw_link_gap(mcpgw_link *link) {
+  if (!may_report(link)) return;
+  struct mcpgw_gateway *gw = link->gw;
+  mg_link_on_gap(link->core);
+  mg_gw_settle(gw);
+}
+
 void mcpgw_link_failed(mcpgw_link *link, uint64_t call, const mcpgw_failure *why) {
   if (!why || !may_report(link)) return;
   struct mcpgw_gateway *gw = link->gw;

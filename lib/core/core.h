@@ -121,6 +121,7 @@ void mg_link_on_sent(struct mg_link *l, uint64_t call);
 void mg_link_on_streaming(struct mg_link *l, uint64_t call);
 void mg_link_on_alive(struct mg_link *l, uint64_t call, uint64_t now_ms);
 void mg_link_on_message(struct mg_link *l, uint64_t call, mg_blob *bytes, int http_status, uint64_t now_ms);
+void mg_link_on_gap(struct mg_link *l); /* what the server said of its own accord may be lost */
 void mg_link_on_failed(struct mg_link *l, uint64_t call, const mcpgw_failure *why, uint64_t now_ms);
 void mg_link_on_closed(struct mg_link *l, const mcpgw_failure *why, uint64_t now_ms);
 const struct mg_cfg_server *mg_link_cfg(const struct mg_link *l);

@@ -44,6 +44,17 @@ static void tell_changed(struct mg_link *l, const struct mg_msg *m) {
   }
 }
 
+void mg_link_on_gap(struct mg_link *l) {
+  struct mg_msg m;
+  struct mg_wire_fault why;
+  if (l->state != MG_LINK_READY || l->modern || !l->hello) return;
+  l->core->stats.listen_gaps++;
+  mg_log(l->core->log, MG_LOG_INFO, "listen.back", "upstream", l->up->cfg->name, "context", mg_ctx_tag(l->ctx), "text",
+         "list_changed was sent; updates of resources meanwhile are lost", (char *)0);
+  for (int k = 0; k < MG_LIST_KINDS; k++) mg_catalog_stale(l, k);
+  if (l->ctx && mg_wire_parse(mg_blob_slice(l->hello), &m, &why) == MCPGW_OK) tell_changed(l, &m);
+}
+
 static void ready(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
   l->hello = mg_blob_ref(bytes);
   l->caps = capabilities_of(m);

@@ -169,7 +169,9 @@ static int easy_init(struct mg_http_call *call) {
   rc |= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
   rc |= curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
   rc |= curl_easy_setopt(e, CURLOPT_PROXY, ""); /* else the environment's */
-  rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+  rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L); /* a stream that says nothing: its peer may have vanished */
+  rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, 15L);
+  rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, 5L);
   rc |= curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* removal never waits for a resolver's thread */
   rc |= curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_prereq);
   rc |= curl_easy_setopt(e, CURLOPT_PREREQDATA, call);

@@ -75,6 +75,8 @@ struct http_exchange {
   int delivering; /* one of them is the gateway looking at an event */
   int draining;   /* answered; its stream may end by itself */
   int gone;       /* nobody wants it: freed when not busy */
+  int missed;     /* listening: the server may have spoken while nobody listened */
+  int heard;      /* an event came on this connection */
   uint64_t drain_until_ms, connect_ms, opened_ms;
   mcpgw_bytes *body;
   size_t skipped;

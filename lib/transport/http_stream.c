@@ -23,6 +23,7 @@ static int on_event(void *arg, struct mg_sse_event_view *ev) {
   mcpgw_link *link = x->l->link;
   keep_place(x, ev);
   x->failures = 0;
+  x->heard = 1;
   if (!ev->data || !mg_blob_len(ev->data) || (ev->type.len && !mg_slice_eqz(ev->type, "message"))) {
     int first = (!ev->data || !mg_blob_len(ev->data)) && x->call; /* else an event that is no message */
     mg_blob_unref(ev->data);
@@ -40,6 +41,7 @@ int mg_http_events_begin(struct http_exchange *x) {
   mg_sse_reader_free(x->events); /* what was half an event on the last connection comes again */
   x->events = NULL;
   x->opened_ms = mg_now_ms();
+  x->heard = 0;
   x->mode = MODE_EVENTS;
   return mg_sse_reader_new(x->l->t->budget, mcpgw_link_result_bytes(x->l->link), on_event, x, &x->events);
 }
@@ -147,7 +149,19 @@ static int is_passing(int status) {
 
 int mg_http_listen_head(struct http_exchange *x, const struct mg_http_response *r) {
   static const char text[] = "upstream has no stream for messages of its own";
-  if (r->status == 200 && mg_slice_ieqz(r->content_type, "text/event-stream")) return mg_http_events_begin(x);
+  if (r->status == 200 && mg_slice_ieqz(r->content_type, "text/event-stream")) {
+    int missed = x->missed, rc = mg_http_events_begin(x);
+    x->missed = 0;
+    if (rc == MCPGW_OK && missed) mcpgw_link_gap(x->l->link);
+    return x->gone ? MCPGW_E_CLOSED : rc;
+  }
+  if (x->last_id && r->status >= 400 && r->status < 500 && r->status != 405) { /* it does not know the place any more */
+    mg_free(x->last_id);
+    x->last_id = NULL;
+    x->missed = 1;
+    x->mode = MODE_SKIP;
+    return MCPGW_OK;
+  }
   if (is_passing(r->status)) {
     x->mode = MODE_SKIP;
     return MCPGW_OK;
@@ -159,9 +173,17 @@ int mg_http_listen_head(struct http_exchange *x, const struct mg_http_response *
   return MCPGW_E_UNSUPPORTED;
 }
 
+/* Is what ended one more thing to listen to? Some servers answer the GET with a stream that ends at once: nothing
+ * is ever said there. One that closes in order knows where we were and goes on from there. */
+static int may_miss(const struct http_exchange *x, int orderly) {
+  if (!orderly) return 1;
+  return !x->last_id && (x->heard || mg_now_ms() - x->opened_ms >= LISTEN_MIN_MS);
+}
+
 void mg_http_listen_done(struct http_exchange *x, const struct mg_http_fault *fault) {
   uint64_t ms;
   int orderly = x->mode == MODE_EVENTS && !fault;
+  if (may_miss(x, orderly)) x->missed = 1;
   if (x->mode == MODE_EVENTS && mg_now_ms() - x->opened_ms > LISTEN_MAX_MS) x->failures = 0;
   ms = backoff_ms(x->failures, LISTEN_MIN_MS, LISTEN_MAX_MS);
   if (orderly && !x->failures && x->retry_ms != UINT64_MAX)

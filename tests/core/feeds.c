@@ -405,6 +405,33 @@ START_TEST(the_gateways_end_is_told) {
 }
 END_TEST
 
+/* The stream of a legacy server's own messages was away: its lists may have changed, as far as it tells at all. */
+START_TEST(a_gap_of_a_legacy_stream) {
+  struct core_rig r;
+  core_up(&r, TWO, NULL);
+  r.servers[0].caps = "{\"tools\":{\"listChanged\":true},\"prompts\":{},\"resources\":{\"listChanged\":true}}";
+  r.servers[1].caps = "{\"tools\":{}}";
+  struct core_sink *channel = core_sink(&r), *list = core_sink(&r);
+  struct mg_ctx *ctx = core_session(&r, 0, _i ? 2 : 1);
+  mg_ctx_set_channel(ctx, &channel->sink);
+  core_legacy(ctx, list, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}");
+  core_settle(&r);
+  mg_link_on_gap(core_port(&r, 0)->link);
+  core_has(core_text(channel, 0), "notifications/tools/list_changed");
+  core_has(core_text(channel, 1), _i ? "notifications/prompts/list_changed" : "notifications/resources/list_changed");
+  ck_assert_uint_eq(channel->n, _i ? 3 : 2); /* alone it has not promised to tell of prompts */
+  ck_assert_uint_eq(mg_core_stats(r.core)->listen_gaps, 1);
+  core_tick(&r, 10);
+  size_t before = core_port(&r, 0)->n;
+  core_legacy(ctx, list, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/list\"}");
+  core_settle(&r);
+  ck_assert_uint_gt(core_port(&r, 0)->n, before); /* what was known is not trusted */
+  if (!_i) core_result(core_port(&r, 0), core_last(core_port(&r, 0))->call, "{\"tools\":[]}");
+  mg_ctx_set_channel(ctx, NULL);
+  core_down(&r);
+}
+END_TEST
+
 Suite *core_feeds_suite(void) {
   Suite *s = suite_create("core/feeds");
   TCase *t = tcase_create("feeds");
@@ -422,6 +449,7 @@ Suite *core_feeds_suite(void) {
   tcase_add_test(t, a_late_upstream_joins);
   tcase_add_test(t, many_resources_take_several_streams);
   tcase_add_loop_test(t, the_gateways_end_is_told, 0, 2);
+  tcase_add_loop_test(t, a_gap_of_a_legacy_stream, 0, 2);
   suite_add_tcase(s, t);
   return s;
 }

@@ -98,6 +98,9 @@ void mcpgw_link_alive(mcpgw_link *link, uint64_t call) {
   link->alive++;
   link->alive_call = call;
 }
+void mcpgw_link_gap(mcpgw_link *link) {
+  link->gaps++;
+}
 void mcpgw_link_streaming(mcpgw_link *link, uint64_t call) {
   record(link, (struct host_event){.kind = HOST_STREAMING, .call = call}, "", 0);
 }

@@ -27,6 +27,7 @@ struct mcpgw_link {
   int closed;      /* set by the test when it has called close */
   int alive; /* signs of life reported, and for which call the last one */
   uint64_t alive_call;
+  int gaps;
   int logs;
   char last_log[256];
   void (*on_log)(struct mcpgw_link *link, int level, const char *event, const char *text,

@@ -267,6 +267,7 @@ START_TEST(the_listening_stream_comes_back_where_it_was) {
   ck_assert_int_eq(s.with_session, 2);
   ck_assert_int_ge(s.waited, 195);
   ck_assert_int_lt(s.waited, 800);
+  ck_assert_int_eq(f.host->gaps, 0); /* it was closed in order, and goes on from where it was */
   ck_assert_int_eq(http_send(&f, 2, "{\"id\":2}"), MCPGW_OK); /* calls go on beside it */
   http_message(&f, 2, 0);
   http_fix_down(&f);
@@ -315,6 +316,63 @@ START_TEST(a_busy_server_is_asked_again_later) {
 }
 END_TEST
 
+enum { NO_IDS, CUT, FORGOTTEN, BUSY, HOLLOW, GAPS };
+struct gap {
+  int how;
+  atomic_int gets, open;
+};
+static void gapped(struct raw_conn *c, void *arg) {
+  struct gap *s = arg;
+  struct raw_request r;
+  while (raw_read(c, &r)) {
+    int with_id = raw_has_name(&r, "Last-Event-ID"), post = !strncmp(r.head, "POST", 4);
+    raw_request_done(&r);
+    if (post) {
+      raw_reply(c, 200, "Content-Type: application/json\r\nMcp-Session-Id: s\r\n", "{\"result\":{}}");
+      continue;
+    }
+    int n = atomic_fetch_add(&s->gets, 1);
+    if (s->how == BUSY && !n) {
+      raw_reply(c, 503, "", "");
+      continue;
+    }
+    if (s->how == FORGOTTEN && with_id) {
+      raw_reply(c, 400, "", "");
+      continue;
+    }
+    if (s->how == HOLLOW && n < 2) {
+      raw_sendf(c, SSE "\r\n");
+      return;
+    }
+    int chunked = s->how == CUT; /* an end that comes too soon */
+    raw_sendf(c, "%s\r\n", chunked ? SSE "Transfer-Encoding: chunked\r\n" : SSE);
+    const char *event = s->how == NO_IDS ? "retry: 100\ndata: {\"n\":1}\n\n" : "id: 7\nretry: 100\ndata: {\"n\":1}\n\n";
+    if (chunked) raw_sendf(c, "%zx\r\n%s\r\n", strlen(event), event);
+    else raw_sendf(c, "%s", event);
+    raw_sleep(20);
+    int first = !n || (s->how == BUSY && n == 1);
+    if (first && s->how != BUSY) return;
+    s->open = 1;
+    raw_peer_closed(c, 5000);
+    return;
+  }
+}
+
+/* What the server said while nobody listened is lost, and that is told once the stream is there again. */
+START_TEST(gaps_are_told) {
+  struct gap s = {.how = _i};
+  http_fix_up(&f, gapped, &s);
+  ck_assert_int_eq(http_hello(&f, 1), MCPGW_OK);
+  http_message(&f, 1, 0);
+  mg_transport_http_ops.listen(f.impl, "2025-11-25");
+  for (int i = 0; i < 500 && !s.open; i++) fake_host_turn(f.host, 20);
+  fake_host_turn(f.host, 50);
+  ck_assert_int_eq(s.open, 1);
+  ck_assert_int_eq(f.host->gaps, _i != HOLLOW);
+  http_fix_down(&f);
+}
+END_TEST
+
 START_TEST(many_streams_with_cancels_among_them) {
   http_fix_up(&f, streamer, NULL);
   for (uint64_t call = 1; call <= 100; call++) {
@@ -346,6 +404,7 @@ void http_tests_stream(Suite *s) {
   tcase_add_loop_test(t, no_listening_stream_is_fine, 0, 2);
   tcase_add_test(t, a_listening_stream_that_finds_no_session_closes_the_link);
   tcase_add_test(t, a_busy_server_is_asked_again_later);
+  tcase_add_loop_test(t, gaps_are_told, 0, GAPS);
   tcase_add_test(t, many_streams_with_cancels_among_them);
   suite_add_tcase(s, t);
 }
