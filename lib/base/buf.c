@@ -51,16 +51,10 @@ int mg_buf_add(struct mg_buf *b, const void *data, size_t len) {
   return MCPGW_OK;
 }
 
-int mg_buf_adds(struct mg_buf *b, struct mg_slice s) {
-  return mg_buf_add(b, s.ptr, s.len);
-}
-
-int mg_buf_addz(struct mg_buf *b, const char *text) {
-  return mg_buf_adds(b, mg_slice_z(text));
-}
-
 int mg_buf_addc(struct mg_buf *b, char c) {
-  return mg_buf_add(b, &c, 1);
+  int rc = mg_buf_reserve(b, 1);
+  if (rc == MCPGW_OK) b->ptr[b->len++] = c;
+  return rc;
 }
 
 int mg_buf_addu(struct mg_buf *b, uint64_t n) {

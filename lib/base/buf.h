@@ -14,8 +14,12 @@ void mg_buf_done(struct mg_buf *b);             /* frees; b may be NULL or zeroe
 void mg_buf_reset(struct mg_buf *b);            /* len 0, rc OK, keeps memory */
 int mg_buf_reserve(struct mg_buf *b, size_t extra); /* room for extra bytes more */
 int mg_buf_add(struct mg_buf *b, const void *data, size_t len);
-int mg_buf_adds(struct mg_buf *b, struct mg_slice s);
-int mg_buf_addz(struct mg_buf *b, const char *text);
+static inline int mg_buf_adds(struct mg_buf *b, struct mg_slice s) {
+  return mg_buf_add(b, s.ptr, s.len);
+}
+static inline int mg_buf_addz(struct mg_buf *b, const char *text) {
+  return mg_buf_adds(b, mg_slice_z(text));
+}
 int mg_buf_addc(struct mg_buf *b, char c);
 int mg_buf_addu(struct mg_buf *b, uint64_t n); /* decimal */
 int mg_buf_addi(struct mg_buf *b, int64_t n);

@@ -6,42 +6,13 @@
 
 #include "mcpgw/types.h"
 
-static unsigned char fold(char c) {
-  unsigned char u = (unsigned char)c;
-  return u >= 'A' && u <= 'Z' ? (unsigned char)(u + 32) : u;
-}
-
-struct mg_slice mg_slice(const void *ptr, size_t len) {
-  return (struct mg_slice){ptr, len};
-}
-
-struct mg_slice mg_slice_z(const char *text) {
-  return (struct mg_slice){text ? text : "", text ? strlen(text) : 0};
-}
-
-struct mg_slice mg_slice_sub(struct mg_slice s, size_t from, size_t len) {
-  if (from > s.len) from = s.len;
-  if (len > s.len - from) len = s.len - from;
-  return (struct mg_slice){s.ptr ? s.ptr + from : NULL, len};
-}
-
-int mg_slice_eq(struct mg_slice a, struct mg_slice b) {
-  return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
-int mg_slice_eqz(struct mg_slice a, const char *b) {
-  return mg_slice_eq(a, mg_slice_z(b));
-}
-
-int mg_slice_ieq(struct mg_slice a, struct mg_slice b) {
-  if (a.len != b.len) return 0;
-  for (size_t i = 0; i < a.len; i++)
-    if (fold(a.ptr[i]) != fold(b.ptr[i])) return 0;
+/* Two letters differ by 0x20 alone when they differ by their case. */
+int mg_same_folded(const char *a, const char *b, size_t len) {
+  for (size_t i = 0; i < len; i++) {
+    unsigned x = (unsigned char)a[i], d = x ^ (unsigned char)b[i];
+    if (d && (d != 0x20 || (x | 0x20) < 'a' || (x | 0x20) > 'z')) return 0;
+  }
   return 1;
-}
-
-int mg_slice_ieqz(struct mg_slice a, const char *b) {
-  return mg_slice_ieq(a, mg_slice_z(b));
 }
 
 int mg_slice_starts(struct mg_slice a, struct mg_slice prefix) {
@@ -71,6 +42,27 @@ int mg_slice_cut(struct mg_slice *s, char sep, struct mg_slice *head) {
   size_t n = at ? (size_t)(at - s->ptr) : s->len;
   *head = mg_slice_sub(*s, 0, n);
   *s = mg_slice_sub(*s, at ? n + 1 : n, s->len);
+  return 1;
+}
+
+#define ONES UINT64_C(0x0101010101010101)
+#define HIGH UINT64_C(0x8080808080808080)
+
+static int is_control(unsigned char c) {
+  return (c < 0x20 && c != '\t') || c == 0x7f;
+}
+
+/* Eight bytes at a time: a flag for each that is below 0x20 or 0x7f, and perhaps for one behind such a byte. */
+int mg_slice_is_line(struct mg_slice s) {
+  size_t i = 0;
+  for (uint64_t w; s.len - i >= sizeof w; i += sizeof w) {
+    memcpy(&w, s.ptr + i, sizeof w);
+    uint64_t flags = ((w - ONES * 0x20) | ((w ^ ONES * 0x7f) - ONES)) & ~w & HIGH;
+    for (size_t k = i; flags && k < i + sizeof w; k++)
+      if (is_control((unsigned char)s.ptr[k])) return 0;
+  }
+  for (; i < s.len; i++)
+    if (is_control((unsigned char)s.ptr[i])) return 0;
   return 1;
 }
 

@@ -28,6 +28,22 @@ START_TEST(case_is_ascii_only) {
 }
 END_TEST
 
+/* Every byte at every place among eight at a time, against the rule spelled out. */
+START_TEST(lines_have_no_control_byte) {
+  char text[19];
+  for (size_t at = 0; at < sizeof text; at++)
+    for (int c = 0; c < 256; c++) {
+      memset(text, ' ', sizeof text);
+      text[at] = (char)c;
+      int ok = (c >= 0x20 || c == '\t') && c != 0x7f;
+      ck_assert_int_eq(mg_slice_is_line(mg_slice(text, sizeof text)), ok);
+      if (at) text[at - 1] = (char)(c == '\t' ? 0x1f : '\t'); /* a flagged byte must not hide its neighbour */
+      ck_assert_int_eq(mg_slice_is_line(mg_slice(text, sizeof text)), ok && !(at && c == '\t'));
+    }
+  ck_assert_int_eq(mg_slice_is_line(mg_slice(NULL, 0)), 1);
+}
+END_TEST
+
 START_TEST(order) {
   ck_assert_int_lt(mg_slice_cmp(Z("a"), Z("b")), 0);
   ck_assert_int_lt(mg_slice_cmp(Z("a"), Z("aa")), 0);
@@ -120,6 +136,7 @@ Suite *base_slice_suite(void) {
   TCase *t = tcase_create("slice");
   tcase_add_test(t, equal_and_not);
   tcase_add_test(t, case_is_ascii_only);
+  tcase_add_test(t, lines_have_no_control_byte);
   tcase_add_test(t, order);
   tcase_add_test(t, sub_is_clamped);
   tcase_add_test(t, trim_blanks);
