@@ -27,3 +27,7 @@ int mg_list_empty(const struct mg_list *head) {
 struct mg_list *mg_list_first(const struct mg_list *head) {
   return mg_list_empty(head) ? NULL : head->next;
 }
+
+struct mg_list *mg_list_last(const struct mg_list *head) {
+  return mg_list_empty(head) ? NULL : head->prev;
+}

@@ -13,4 +13,5 @@ void mg_list_add(struct mg_list *head, struct mg_list *node); /* at the end */
 void mg_list_del(struct mg_list *node);                       /* zeroes the node; fine when not in a list */
 int mg_list_empty(const struct mg_list *head);
 struct mg_list *mg_list_first(const struct mg_list *head); /* NULL: empty */
+struct mg_list *mg_list_last(const struct mg_list *head);  /* NULL: empty */
 #endif

@@ -27,6 +27,7 @@ static int abort_call(struct mg_http_call *call, int rc, const char *text) {
 static int on_prereq(void *arg, char *ip, char *local_ip, int port, int local_port) {
   struct mg_http_call *call = arg;
   (void)ip, (void)local_ip, (void)port, (void)local_port;
+  call->wired = 1;
   if (call->dead) return CURL_PREREQFUNC_ABORT;
   if (call->sent) { /* the connection died under the request and libcurl wants to send it again */
     abort_call(call, MCPGW_E_CLOSED, "connection closed before a reply came; not sent again");
@@ -139,7 +140,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg) {
   if (!call->ev.body) return size * n;
   rc = call->ev.body(call->arg, data, size * n);
   if (call->dead) return CURL_WRITEFUNC_ERROR;
-  if (rc == MCPGW_E_AGAIN) return CURL_WRITEFUNC_PAUSE;
+  call->paused = rc == MCPGW_E_AGAIN;
+  if (call->paused) return CURL_WRITEFUNC_PAUSE;
   if (rc == MCPGW_OK) return size * n;
   abort_call(call, rc, "reply refused");
   return CURL_WRITEFUNC_ERROR;
@@ -168,7 +170,8 @@ static int easy_init(struct mg_http_call *call) {
   rc |= curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
   rc |= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
   rc |= curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-  rc |= curl_easy_setopt(e, CURLOPT_PROXY, ""); /* else the environment's */
+  rc |= curl_easy_setopt(e, CURLOPT_PROXY, ""); /* else the environment's, which these two keep unread */
+  rc |= curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
   rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L); /* a stream that says nothing: its peer may have vanished */
   rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, 15L);
   rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, 5L);
@@ -210,7 +213,7 @@ void mg_http_call_destroy(struct mg_http_call *call) {
 }
 
 static struct mg_http_call *call_take(struct mg_http_client *c) {
-  struct mg_list *n = mg_list_first(&c->idle);
+  struct mg_list *n = mg_list_last(&c->idle); /* the one that rests the shortest is still in the caches */
   struct mg_http_call *call;
   if (c->n_live >= HTTP_CALLS_MAX) return NULL;
   if (n) {
@@ -255,76 +258,67 @@ static void call_recycle(struct mg_http_call *call) {
   call->dead = 2; /* resting */
 }
 
-static int line_ok(const char *line) {
+/* A name without blanks, a colon, and a value without control bytes. *name: its length; 0: not a header line. */
+static int line_ok(const char *line, size_t *name) {
   const char *colon = strchr(line, ':');
-  if (!colon || colon == line) return 0;
-  for (const char *p = line; *p; p++)
-    if (((unsigned char)*p < 0x20 && *p != '\t') || *p == 0x7f || (p < colon && *p == ' ')) return 0;
-  return 1;
-}
-
-static int line_is(const char *line, const char *name) {
-  size_t n = strlen(name);
-  return !strncasecmp(line, name, n) && line[n] == ':';
+  *name = colon ? (size_t)(colon - line) : 0;
+  return *name && !memchr(line, ' ', *name) && !memchr(line, '\t', *name) && mg_slice_is_line(mg_slice_z(line));
 }
 
 /* libcurl reads "Name:" as an order to leave a header out and "Name;" as one without a value. */
-static void line_add(struct mg_http_call *call, size_t i, const char *line) {
-  size_t name = strcspn(line, ":");
-  int empty = line[name] == ':' && !line[name + 1 + strspn(line + name + 1, " \t")];
-  size_t at = call->text.len;
-  if (empty) {
+static void line_add(struct mg_http_call *call, const char *line, size_t name, size_t at) {
+  const char *value = line + name + 1;
+  if (value[strspn(value, " \t")]) {
+    (void)mg_buf_addz(&call->text, line);
+  } else {
     (void)mg_buf_add(&call->text, line, name);
     (void)mg_buf_addc(&call->text, ';');
-  } else {
-    (void)mg_buf_addz(&call->text, line);
   }
   (void)mg_buf_addc(&call->text, '\0');
-  if (mg_buf_rc(&call->text) == MCPGW_OK)
-    call->lines[i].data = (char *)(uintptr_t)at; /* a place; see lines_set */
+  call->lines[call->n_lines++].data = (char *)(uintptr_t)at; /* a place; see lines_set */
 }
 
-/* What libcurl would add of its own accord and we do not want. */
-static const char *const unwanted[] = {"Expect", "Accept", "Content-Type"};
+/* What libcurl would add of its own accord and we do not want: the last only to bodies over 1 MiB. */
+static const struct mg_slice unwanted[] = {{"Accept:", 7}, {"Content-Type:", 13}, {"Expect:", 7}};
+enum { UNWANTED = sizeof unwanted / sizeof *unwanted };
 
-static int lines_reserve(struct mg_http_call *call, const char *const *headers, size_t *n) {
-  size_t need = sizeof unwanted / sizeof *unwanted;
+static int lines_reserve(struct mg_http_call *call, const char *const *headers) {
+  size_t n = 0;
   struct curl_slist *more;
-  for (*n = 0; headers && headers[*n]; (*n)++) {
-    if (*n == HTTP_HEADERS_OUT_N) return MCPGW_E_LIMIT;
-    if (!line_ok(headers[*n])) return MCPGW_E_INVALID;
-  }
-  if ((need += *n) <= call->lines_cap) return MCPGW_OK;
-  if (!(more = mg_realloc(call->lines, need * sizeof *more))) return MCPGW_E_NOMEM;
+  while (headers && headers[n])
+    if (++n > HTTP_HEADERS_OUT_N) return MCPGW_E_LIMIT;
+  if (n + UNWANTED <= call->lines_cap) return MCPGW_OK;
+  if (!(more = mg_realloc(call->lines, (n + UNWANTED) * sizeof *more))) return MCPGW_E_NOMEM;
   call->lines = more;
-  call->lines_cap = need;
+  call->lines_cap = n + UNWANTED;
   return MCPGW_OK;
 }
 
 /* One block of text and one array of nodes stand in for curl_slist_append's two allocations a line. */
 static int lines_set(struct mg_http_call *call, const char *const *headers) {
-  size_t n, given;
-  int rc = lines_reserve(call, headers, &n);
+  unsigned given = call->whole ? 1u << (UNWANTED - 1) : 0; /* bits of unwanted */
+  int rc = lines_reserve(call, headers);
   if (rc != MCPGW_OK) return rc;
   mg_buf_reset(&call->text);
-  for (size_t i = 0; i < n; i++) line_add(call, i, headers[i]);
-  given = n;
-  for (size_t u = 0; u < sizeof unwanted / sizeof *unwanted; u++) {
-    size_t i = 0;
-    while (i < given && !line_is(headers[i], unwanted[u])) i++;
-    if (i < given) continue;
-    line_add(call, n, unwanted[u]);
-    if (mg_buf_rc(&call->text) != MCPGW_OK) break;
-    call->text.ptr[call->text.len - 1] = ':';
-    (void)mg_buf_addc(&call->text, '\0');
-    n++;
+  call->n_lines = 0;
+  for (size_t i = 0, name; headers && headers[i]; i++) {
+    if (!line_ok(headers[i], &name)) return MCPGW_E_INVALID;
+    for (unsigned u = 0; u < UNWANTED; u++)
+      if (name + 1 == unwanted[u].len && mg_same_folded(headers[i], unwanted[u].ptr, name)) given |= 1u << u;
+    line_add(call, headers[i], name, call->text.len);
+  }
+  for (unsigned u = 0; u < UNWANTED; u++) {
+    if (given >> u & 1) continue;
+    call->lines[call->n_lines++].data = (char *)(uintptr_t)call->text.len;
+    (void)mg_buf_add(&call->text, unwanted[u].ptr, unwanted[u].len + 1);
   }
   if ((rc = mg_buf_rc(&call->text)) != MCPGW_OK) return rc;
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < call->n_lines; i++) {
     call->lines[i].data = call->text.ptr + (uintptr_t)call->lines[i].data;
-    call->lines[i].next = i + 1 < n ? &call->lines[i + 1] : NULL;
+    call->lines[i].next = i + 1 < call->n_lines ? &call->lines[i + 1] : NULL;
   }
-  return curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->lines) == CURLE_OK ? MCPGW_OK : MCPGW_E_NOMEM;
+  struct curl_slist *list = call->n_lines ? call->lines : NULL;
+  return curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, list) == CURLE_OK ? MCPGW_OK : MCPGW_E_NOMEM;
 }
 
 static int method_set(struct mg_http_call *call, const char *name) {
@@ -484,7 +478,7 @@ static void call_reset(struct mg_http_call *call, const struct mg_http_call_opts
   call->curl_text[0] = '\0';
   call->sent = call->head_bytes = 0;
   call->status = call->n_session = call->head_done = call->coded = 0;
-  call->connected = call->dead = call->resuming = 0;
+  call->connected = call->wired = call->paused = call->dead = call->resuming = 0;
   call->abort_rc = MCPGW_OK;
   call->starting = 1;
   call->want_stream = o->stream;

@@ -23,7 +23,6 @@ struct http_socket {
 };
 
 enum { SETTLE_ROUNDS = 8 };
-static void clock_at(struct mg_http_client *c, uint64_t at_ms);
 
 /* ---- turning the crank -------------------------------------------------------------------------- */
 static void reap(struct http_multi *m) {
@@ -46,8 +45,8 @@ static void turn(struct http_multi *m, curl_socket_t fd, int mask) {
   m->client->depth--;
 }
 
-/* What was started meanwhile is set going at once instead of after another round through the loop; the
- * timer is armed all the same and takes over when there is no end to it. */
+/* What was started meanwhile is set going at once instead of after another round through the loop. When
+ * there is no end to it the next turn goes on. */
 static void settle(struct mg_http_client *c) {
   struct mg_list *n;
   if (c->depth) return;
@@ -62,7 +61,11 @@ static void settle(struct mg_http_client *c) {
     for (int i = 0; i < 2; i++)
       if (c->multi[i].due) turn(&c->multi[i], CURL_SOCKET_TIMEOUT, 0);
   }
-  clock_at(c, 0); /* look for what the last round finished */
+  mg_soon(c->loop, &c->kick); /* look for what the last round finished */
+}
+
+static void kicked(void *arg) {
+  settle(arg);
 }
 
 static void drive(struct http_multi *m, curl_socket_t fd, int mask) {
@@ -71,20 +74,11 @@ static void drive(struct http_multi *m, curl_socket_t fd, int mask) {
 }
 
 /* ---- sockets ------------------------------------------------------------------------------------ */
-/* An idle connection stirs. libcurl looks at it before the next use, but by a peek that only an orderly end
- * fails: one that was reset would be used, and its request lost. With the error taken off it reads as ended. */
-static void idle_stirs(struct http_socket *s) {
-  int error = 0;
-  socklen_t len = sizeof error;
-  mg_watch_set(s->watch, 0);
-  (void)getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len);
-}
-
 static void socket_event(void *arg, int events) {
   struct http_socket *s = arg;
   int mask = 0;
   if (!s->want || !s->multi) {
-    idle_stirs(s);
+    mg_watch_set(s->watch, 0); /* an idle connection stirs: libcurl looks at it before the next use */
     return;
   }
   if (events & (MG_READ | MG_HUP)) mask |= CURL_CSELECT_IN;
@@ -130,15 +124,23 @@ int mg_http_client_socket_open(struct mg_http_client *c, struct curl_sockaddr *a
   return fd;
 }
 
+/* What libcurl does not look at now may rest in its pool, or be closed already: one that was still connecting
+ * is closed without a word (7.88), and a watch of a closed descriptor would be the end of libuv. */
+static void socket_rests(struct http_socket *s, CURL *easy) {
+  struct mg_http_call *call = NULL;
+  int pooled = s->owned && curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call) == CURLE_OK && call && call->wired;
+  s->want = 0;
+  if (!pooled) mg_http_client_socket_forget(s->client, s->fd);
+  else if (!call->paused) call->wired = 0;
+}
+
 /* Never fails towards libcurl: that would end the whole multi. Without a watch the deadline ends the call. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp) {
   struct http_multi *m = userp;
   struct http_socket *s = mg_map_getu(m->client->sockets, (uint64_t)fd);
-  (void)easy;
   (void)socketp;
   if (what == CURL_POLL_REMOVE) {
-    if (s) s->want = 0;
-    if (s && !s->owned) mg_http_client_socket_forget(m->client, fd);
+    if (s) socket_rests(s, easy);
     return 0;
   }
   if (!s && !(s = socket_new(m->client, fd, 0))) return 0;
@@ -153,7 +155,8 @@ static int on_timeout_change(CURLM *handle, long ms, void *userp) {
   struct http_multi *m = userp;
   (void)handle;
   m->due = ms == 0;
-  mg_timer_set(m->timer, ms < 0 ? UINT64_MAX : (uint64_t)ms);
+  if (!m->due) mg_timer_set(m->timer, ms < 0 ? UINT64_MAX : (uint64_t)ms);
+  else if (!m->client->depth) mg_soon(m->client->loop, &m->client->kick);
   return 0;
 }
 
@@ -192,7 +195,7 @@ int mg_http_client_deadline(struct mg_http_call *call, uint64_t at_ms) {
 
 void mg_http_client_later(struct mg_http_call *call) {
   if (!call->todo.next) mg_list_add(&call->client->todo, &call->todo);
-  if (!call->client->depth) clock_at(call->client, 0);
+  if (!call->client->depth) mg_soon(call->client->loop, &call->client->kick);
 }
 
 /* ---- birth and death ---------------------------------------------------------------------------- */
@@ -221,6 +224,7 @@ int mg_http_client_new(struct mg_loop *l, struct mg_log *log, struct mg_http_cli
   c->loop = l;
   c->log = log;
   c->clock_ms = UINT64_MAX;
+  c->kick = (struct mg_soon){.cb = kicked, .arg = c};
   mg_list_init(&c->live);
   mg_list_init(&c->idle);
   mg_list_init(&c->todo);
@@ -275,6 +279,7 @@ static void multis_free(struct mg_http_client *c) {
 void mg_http_client_free(struct mg_http_client *c) {
   if (!c) return;
   multis_free(c);
+  mg_soon_off(&c->kick);
   if (c->clock) mg_timer_free(c->clock);
   sockets_free(c->sockets);
   mg_heap_done(&c->deadlines);

@@ -28,7 +28,7 @@ struct http_multi {
   CURLM *handle;
   struct mg_timer *timer; /* libcurl's own deadline */
   struct mg_http_client *client;
-  int due; /* libcurl asked to be called at once */
+  int due; /* libcurl asked to be called at once: settle does */
 };
 
 struct mg_http_client {
@@ -39,7 +39,8 @@ struct mg_http_client {
   struct mg_list live, idle, todo;
   size_t n_live, n_idle;
   struct mg_heap deadlines;
-  struct mg_timer *clock; /* wakes for the earliest deadline and for todo */
+  struct mg_timer *clock; /* wakes for the earliest deadline */
+  struct mg_soon kick;    /* what was asked for outside of libcurl is set going before the turn ends */
   uint64_t clock_ms;      /* when clock will fire; UINT64_MAX: never */
   int depth;              /* inside libcurl: its API may not be entered again */
 };
@@ -65,7 +66,7 @@ struct mg_http_call {
   int whole;          /* it takes the body at once, with the head */
   struct mg_buf text; /* header lines, NUL-terminated one after another; kept for the next use */
   struct curl_slist *lines;
-  size_t lines_cap;
+  size_t n_lines, lines_cap;
   char *url;  /* as last set on easy */
   int method; /* as last set on easy */
   int insecure;
@@ -78,6 +79,8 @@ struct mg_http_call {
   /* state */
   int want_stream, starting, resuming;
   int connected; /* the request was let out at least once */
+  int wired;     /* its connection is up: when that is closed libcurl tells */
+  int paused;    /* it asked libcurl to hold the reply back */
   int dead;      /* no callback any more */
   int abort_rc;  /* why a callback of ours stopped the transfer */
   struct mg_err abort_text;

@@ -37,6 +37,7 @@ struct mg_loop {
   int running, in_timers;
   uint64_t now_ms, now_of; /* mg_now_ms() as read at uv time now_of */
   struct queue deferred;
+  struct mg_list soon;
   pthread_mutex_t lock; /* guards posted, nothing else */
   struct queue posted;
   struct mg_children children;
@@ -118,6 +119,19 @@ static void run_deferred(struct mg_loop *l) {
   }
 }
 
+static void run_soon(struct mg_loop *l) {
+  struct mg_list now, *n;
+  if (mg_list_empty(&l->soon)) return;
+  now = l->soon;
+  now.next->prev = now.prev->next = &now;
+  mg_list_init(&l->soon);
+  while ((n = mg_list_first(&now))) {
+    struct mg_soon *s = MG_CONTAINER(n, struct mg_soon, node);
+    mg_list_del(n);
+    s->cb(s->arg);
+  }
+}
+
 static void run_posted(struct mg_loop *l) {
   size_t n = 1;
   int first = 1;
@@ -139,10 +153,28 @@ static void on_idle(uv_idle_t *h) {
 }
 
 /* From a timer's callback, say: uv_run polls after it, and must not wait then. */
+static void hurry(struct mg_loop *l) {
+  if (l->running) (void)uv_idle_start(&l->hurry, on_idle);
+}
+
 int mg_loop_defer(struct mg_loop *l, void (*cb)(void *arg), void *arg) {
   int rc = queue_push(&l->deferred, (struct task){cb, arg});
-  if (rc == MCPGW_OK && l->running) (void)uv_idle_start(&l->hurry, on_idle);
+  if (rc == MCPGW_OK) hurry(l);
   return rc;
+}
+
+void mg_soon(struct mg_loop *l, struct mg_soon *s) {
+  if (s->node.next) return;
+  mg_list_add(&l->soon, &s->node);
+  hurry(l);
+}
+
+void mg_soon_off(struct mg_soon *s) {
+  mg_list_del(&s->node);
+}
+
+static int is_pending(const struct mg_loop *l) {
+  return l->deferred.n || !mg_list_empty(&l->soon);
 }
 
 int mg_loop_post(struct mg_loop *l, void (*cb)(void *arg), void *arg) {
@@ -182,6 +214,7 @@ int mg_loop_new(struct mg_loop **out) {
   struct mg_loop *l = mg_calloc(1, sizeof *l);
   if (!l || queue_grow(&l->deferred)) goto out;
   mg_list_init(&l->children.all);
+  mg_list_init(&l->soon);
   l->pid = getpid();
   l->ours = wiped_on_fork();
   if ((rc = rc_of(uv_loop_init(&l->uv)))) goto out;
@@ -230,7 +263,7 @@ int mg_loop_fd(const struct mg_loop *l) {
 }
 
 int mg_loop_timeout_ms(struct mg_loop *l) {
-  if (l->deferred.n) return 0;
+  if (is_pending(l)) return 0;
   if (!l->running) uv_update_time(&l->uv); /* else a stale time makes the answer too long */
   return uv_backend_timeout(&l->uv);
 }
@@ -241,9 +274,10 @@ int mg_loop_run(struct mg_loop *l, int mode) {
   mg_sigpipe_enter(&sp);
   l->running = 1;
   l->now_of = UINT64_MAX;
-  (void)uv_run(&l->uv, mode == MG_RUN_NOWAIT || l->deferred.n ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+  (void)uv_run(&l->uv, mode == MG_RUN_NOWAIT || is_pending(l) ? UV_RUN_NOWAIT : UV_RUN_ONCE);
   run_posted(l);
   run_deferred(l);
+  run_soon(l);
   (void)uv_idle_stop(&l->hurry);
   l->running = 0;
   mg_sigpipe_leave(&sp);

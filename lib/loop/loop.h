@@ -4,6 +4,7 @@
 #ifndef MG_LOOP_LOOP_H
 #define MG_LOOP_LOOP_H
 #include "base/err.h"
+#include "base/list.h"
 #include "base/log.h"
 
 struct mg_loop;
@@ -21,6 +22,16 @@ uint64_t mg_loop_now_ms(struct mg_loop *l);      /* monotonic, cached once a tur
 int mg_loop_defer(struct mg_loop *l, void (*cb)(void *arg), void *arg);
 /* The same from any thread; wakes the loop. Bounded queue: MCPGW_E_LIMIT. */
 int mg_loop_post(struct mg_loop *l, void (*cb)(void *arg), void *arg);
+
+/* The same without memory that could be out: the task lives in its owner, who fills in cb and arg, and is
+ * run once, behind what was deferred. Queued already: it stays where it is. Queued while it runs: next turn. */
+struct mg_soon {
+  struct mg_list node;
+  void (*cb)(void *arg);
+  void *arg;
+};
+void mg_soon(struct mg_loop *l, struct mg_soon *s); /* [owner] */
+void mg_soon_off(struct mg_soon *s);                /* takes it back; fine when it is not queued */
 
 enum { MG_READ = 1, MG_WRITE = 2, MG_HUP = 4 }; /* HUP: the peer closed its side (EPOLLRDHUP) */
 struct mg_watch;

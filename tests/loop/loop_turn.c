@@ -194,6 +194,63 @@ START_TEST(defer_from_a_timer_does_not_wait) {
 }
 END_TEST
 
+static struct mg_soon again;
+
+static void mark_and_soon(void *arg) {
+  mark1(arg);
+  mg_soon(order.loop, &again);
+}
+
+static void soon_from_defer(void *arg) {
+  mark1((void *)(intptr_t)5);
+  mg_soon(order.loop, arg);
+}
+
+/* Behind what was deferred, in the same turn, once, without a wait; again from inside is the next turn. */
+START_TEST(soon_is_once_and_can_be_taken_back) {
+  struct mg_loop *l = loop_new();
+  struct mg_soon off = {.cb = mark1, .arg = (void *)(intptr_t)7}, late = {.cb = mark1, .arg = (void *)(intptr_t)6};
+  order = (struct order){l, 0, {0}, 0};
+  again = (struct mg_soon){.cb = mark_and_soon, .arg = (void *)(intptr_t)1};
+  loop_turn_for(l, 0);
+  mg_soon(l, &again);
+  mg_soon(l, &again);
+  mg_soon(l, &off);
+  mg_soon_off(&off);
+  mg_soon_off(&off);
+  ck_assert_int_eq(mg_loop_defer(l, soon_from_defer, &late), MCPGW_OK);
+  ck_assert_int_eq(mg_loop_timeout_ms(l), 0);
+  ck_assert_int_eq(mg_loop_run(l, MG_RUN_ONCE), MCPGW_OK);
+  ck_assert_int_eq(order.n, 3);
+  ck_assert_int_eq(order.seen[0] * 100 + order.seen[1] * 10 + order.seen[2], 516);
+  ck_assert_int_eq(mg_loop_timeout_ms(l), 0);
+  ck_assert_int_eq(mg_loop_run(l, MG_RUN_ONCE), MCPGW_OK);
+  ck_assert_int_eq(order.n, 4);
+  ck_assert_int_eq(order.seen[3], 1);
+  mg_soon_off(&again);
+  ck_assert_int_eq(mg_loop_timeout_ms(l), -1);
+  loop_free(l);
+}
+END_TEST
+
+static void on_soon(void *arg) {
+  mg_soon(arg, &again);
+}
+
+START_TEST(soon_from_a_timer_does_not_wait) {
+  struct mg_loop *l = loop_new();
+  struct mg_timer *t;
+  counted = 0;
+  again = (struct mg_soon){.cb = count};
+  ck_assert_int_eq(mg_timer_new(l, on_soon, l, &t), MCPGW_OK);
+  loop_turn_for(l, 0);
+  mg_timer_set(t, 0);
+  while (!counted) ck_assert_int_eq(mg_loop_run(l, MG_RUN_ONCE), MCPGW_OK); /* there is nothing else to wake it */
+  mg_timer_free(t);
+  loop_free(l);
+}
+END_TEST
+
 START_TEST(queues_have_a_ceiling) {
   struct mg_loop *l = loop_new();
   int i;
@@ -605,6 +662,8 @@ Suite *loop_turn_suite(void) {
                                 now_is_mg_now,
                                 defer_keeps_order_and_never_nests,
                                 defer_from_a_timer_does_not_wait,
+                                soon_is_once_and_can_be_taken_back,
+                                soon_from_a_timer_does_not_wait,
                                 queues_have_a_ceiling,
                                 post_from_threads,
                                 wakeup_ends_a_wait_and_makes_the_fd_readable,
