@@ -2,8 +2,9 @@
  * (one buffer a connection, of which only the id's digits change) and checks every answer: status, id and
  * length. One wrong answer ends it. One thread.
  *
- *   load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P]
+ *   load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N]
  *
+ * --calls: so many instead of so long, and no warm-up (for counting what each costs).
  * Prints `key=value …`: calls, rps, p50_us p90_us p99_us, and with --pid cpu_us (a call) of that process.
  */
 #include "util.h"
@@ -34,7 +35,7 @@ struct conn {
 static struct {
   struct url url;
   int connections, modern, pid;
-  uint64_t warmup_us, run_us;
+  uint64_t warmup_us, run_us, calls; /* calls: 0 none given */
   char session[128];
 } opt;
 static unsigned long next_id = FIRST_ID;
@@ -127,13 +128,15 @@ static uint64_t percentile(unsigned percent) {
 
 static void read_options(int argc, char **argv) {
   if (argc < 2 || argv[1][0] == '-')
-    die("usage: load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P]");
+    die("usage: load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N]");
   parse_url(argv[1], &opt.url);
   opt.connections = (int)strtol(option(argc, argv, "connections", "32"), NULL, 10);
   opt.modern = strcmp(option(argc, argv, "era", "legacy"), "modern") == 0;
   opt.pid = (int)strtol(option(argc, argv, "pid", "0"), NULL, 10);
   opt.warmup_us = (uint64_t)(strtod(option(argc, argv, "warmup", "0.5"), NULL) * 1e6);
   opt.run_us = (uint64_t)(strtod(option(argc, argv, "seconds", "3"), NULL) * 1e6);
+  opt.calls = strtoull(option(argc, argv, "calls", "0"), NULL, 10);
+  if (opt.calls) opt.warmup_us = 0;
   if (opt.connections < 1 || opt.connections > CONNECTIONS_MAX) die("1 to %d connections", CONNECTIONS_MAX);
 }
 
@@ -153,8 +156,8 @@ static void open_connections(int epoll) {
 
 static void turn(int epoll, int counted) {
   struct epoll_event ev[256];
-  int n = epoll_wait(epoll, ev, 256, 5000);
-  if (n == 0) die("nothing came for 5 seconds");
+  int n = epoll_wait(epoll, ev, 256, 20000);
+  if (n == 0) die("nothing came for 20 seconds");
   for (int i = 0; i < n; i++) on_readable(ev[i].data.ptr, counted);
 }
 
@@ -167,7 +170,7 @@ int main(int argc, char **argv) {
   while (now_us() < begin) turn(epoll, 0);
   uint64_t cpu = opt.pid ? cpu_us(opt.pid) : 0;
   begin = now_us();
-  while ((now = now_us()) < begin + opt.run_us) turn(epoll, 1);
+  while ((now = now_us()) && (opt.calls ? calls < opt.calls : now < begin + opt.run_us)) turn(epoll, 1);
   cpu = opt.pid ? cpu_us(opt.pid) - cpu : 0;
   if (calls == 0) die("no call was answered");
   printf("calls=%llu rps=%.0f p50_us=%llu p90_us=%llu p99_us=%llu", (unsigned long long)calls,

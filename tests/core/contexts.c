@@ -12,8 +12,7 @@
 #define HOUR 3600000u
 
 static struct mg_ctx *find(struct core_rig *r, const char *id, const char *principal) {
-  mcpgw_credential who = core_who(principal);
-  return mg_core_find(r->core, mg_slice_z(id), &who, r->now);
+  return mg_core_find(r->core, mg_slice_z(id), mg_slice_z(principal), r->now);
 }
 
 START_TEST(a_context_is_found_by_its_principal_only) {

@@ -1,1 +1,0 @@
-store := store env record read queue apply care
