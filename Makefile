@@ -7,7 +7,7 @@ CC       ?= cc
 OPT      ?= -O2 -g
 WARN     := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
             -Wno-format-nonliteral
-PKGS     := libcurl jansson libsodium libuv
+PKGS     := libcurl jansson libsodium libuv lmdb
 LLHTTP   := $(shell pkg-config --exists libllhttp 2>/dev/null && echo pkg || echo src)
 ifeq ($(LLHTTP),pkg)
 PKGS     += libllhttp
@@ -27,7 +27,7 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread
 
 # ---- rooms: each lists its own sources in lib/<room>/room.mk, as `<room> := name name` --------------------
-ROOMS      := base json crypt loop http wire config core transport gateway api
+ROOMS      := base json crypt loop store http wire config core transport gateway api
 include $(foreach r,$(ROOMS),$(wildcard lib/$(r)/room.mk)) $(wildcard cmd/mcpgw/room.mk)
 LIB_SRC    := $(foreach r,$(ROOMS),$(patsubst %,lib/$(r)/%.c,$($(r))))
 LIB_OBJ    := $(LIB_SRC:%.c=$(B)/%.o) $(if $(filter src,$(LLHTTP)),$(patsubst %,$(B)/llhttp/%.o,api http llhttp))
@@ -125,9 +125,15 @@ $(B)/tests/$(1)/run: $(patsubst %.c,$(B)/%.o,$(wildcard tests/$(1)/*.c)) $(SUPPO
 endef
 $(foreach r,$(TEST_ROOMS),$(eval $(call test_room,$(r))))
 .PHONY: test-% test-programs
-test-programs: $(patsubst %,$(B)/tests/%/run,$(TEST_ROOMS))
+test-programs: $(patsubst %,$(B)/tests/%/run,$(TEST_ROOMS)) $(B)/faultproxy
 test-%: $(B)/tests/%/run $(B)/mcpgw-launch
 	CK_DEFAULT_TIMEOUT=60 MCPGW_LAUNCH=$(abspath $(B))/mcpgw-launch $<
+
+# ---- the fault proxy of tests/faults: a program of its own ---------------------------------------------------
+FAULTPROXY := $(patsubst %.c,$(B)/%.o,$(wildcard tests/support/faultproxy/*.c)) $(B)/tests/bench/util.o
+$(B)/faultproxy: $(FAULTPROXY)
+	$(call say,ld $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
 # ---- fuzzers: libFuzzer with clang; their corpora are replayed by make check with the plain compiler ------------
 FUZZERS    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

@@ -58,5 +58,7 @@ part abi 240 tests/abi/run.sh "$abs"
 part cli 180 tests/cli/run.sh "$abs"
 part conformance 300 tests/conformance/through.sh "$abs"
 part sdk 400 tests/sdk/run.sh "$abs"
+part faults 300 tests/faults/run.sh "$abs"
+grep -a '^# ' "$logs/faults.log" # calls, faults, outcomes
 printf 'took %d s\n%d passed, %d failed\n' $((SECONDS - started)) "$passed" "$failed"
 [ "$failed" -eq 0 ]

@@ -13,7 +13,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -41,6 +43,7 @@ enum phase { RUNNING, ENDING, KILLING };
 struct launch {
   int lifeline;
   uint64_t kill_ms, data_bytes, cpu_s, files;
+  const char *user; /* whom the command runs as; NULL: as we do */
   const char *path; /* what to execute; NULL: argv[0] by PATH */
   char **argv;
   sigset_t mask; /* to be restored in the command */
@@ -78,7 +81,7 @@ static int number(const char *text, uint64_t *out) {
 
 static int usage(void) {
   complain("usage: mcpgw-launch [-f lifeline-fd] [-k kill-ms] [-d data-bytes] [-c cpu-seconds] [-n files] "
-           "[-x path] [--] command [argument ...]",
+           "[-u user] [-x path] [--] command [argument ...]",
            NULL, 0);
   return -1;
 }
@@ -86,7 +89,7 @@ static int usage(void) {
 static int options(struct launch *l, int argc, char **argv) {
   uint64_t fd;
   int c, bad = 0;
-  while (!bad && (c = getopt(argc, argv, "+f:k:d:c:n:x:")) != -1) {
+  while (!bad && (c = getopt(argc, argv, "+f:k:d:c:n:u:x:")) != -1) {
     switch (c) {
     case 'f':
       bad = number(optarg, &fd) || fd < 3 || fd > INT32_MAX;
@@ -103,6 +106,9 @@ static int options(struct launch *l, int argc, char **argv) {
       break;
     case 'n':
       bad = number(optarg, &l->files);
+      break;
+    case 'u':
+      l->user = optarg;
       break;
     case 'x':
       l->path = optarg;
@@ -131,9 +137,61 @@ static int limit(int what, uint64_t soft, uint64_t hard) {
   return setrlimit(what, &r);
 }
 
+struct user {
+  uid_t uid;
+  gid_t gid;
+  const struct passwd *entry; /* NULL: only the numbers are known */
+};
+
+/* A name, or "UID:GID", which need not be in the password file. */
+static int find_user(const char *text, struct user *u) {
+  char *end;
+  unsigned long uid = strtoul(text, &end, 10), gid;
+  errno = 0;
+  if (end != text && *end == ':' && end[1]) {
+    gid = strtoul(end + 1, &end, 10);
+    if (*end || uid >= UINT32_MAX || gid >= UINT32_MAX) return -1;
+    *u = (struct user){(uid_t)uid, (gid_t)gid, getpwuid((uid_t)uid)};
+    return 0;
+  }
+  const struct passwd *p = getpwnam(text);
+  if (!p) return -1;
+  *u = (struct user){p->pw_uid, p->pw_gid, p};
+  return 0;
+}
+
+/* Nothing of ours stays: groups, ids, and with the uid the capabilities. Then it is looked at. */
+static int be_user(const struct user *u) {
+  uid_t r, e, s;
+  gid_t rg, eg, sg;
+  if (u->entry ? initgroups(u->entry->pw_name, u->gid) != 0 : setgroups(0, NULL) != 0) return -1;
+  (void)fchown(2, u->uid, u->gid); /* a pipe: it may open /dev/stderr */
+  if (setresgid(u->gid, u->gid, u->gid) != 0 || setresuid(u->uid, u->uid, u->uid) != 0) return -1;
+  if (getresuid(&r, &e, &s) != 0 || r != u->uid || e != u->uid || s != u->uid) return -1;
+  if (getresgid(&rg, &eg, &sg) != 0 || rg != u->gid || eg != u->gid || sg != u->gid) return -1;
+  return u->uid != 0 && setresuid((uid_t)-1, 0, (uid_t)-1) == 0 ? -1 : 0;
+}
+
+static int home_of(const struct passwd *p) {
+  return setenv("HOME", p->pw_dir, 0) || setenv("LOGNAME", p->pw_name, 0) || setenv("USER", p->pw_name, 0) ||
+                 setenv("SHELL", p->pw_shell[0] ? p->pw_shell : "/bin/sh", 0)
+             ? -1
+             : 0;
+}
+
+static void change_user(const char *text) {
+  struct user u;
+  if (geteuid() != 0) complain("cannot run as another user: that takes root", text, 0);
+  else if (find_user(text, &u) != 0) complain("no such user:", text, 0);
+  else if (be_user(&u) != 0 || (u.entry && home_of(u.entry) != 0)) complain("cannot become user", text, errno);
+  else return;
+  _exit(EXIT_OURS);
+}
+
 /* In the forked child, which has one thread and shares nothing with anybody. KILL if the launcher dies:
  * it is our parent and has one thread, so this means its process and not some thread of it. */
 static void become(const struct launch *l) {
+  if (l->user) change_user(l->user); /* first: it takes the death signal away */
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != l->self) _exit(EXIT_OURS);
   if (limit(RLIMIT_DATA, l->data_bytes, l->data_bytes) || limit(RLIMIT_NOFILE, l->files, l->files) ||
       limit(RLIMIT_CPU, l->cpu_s, l->cpu_s + 1)) {

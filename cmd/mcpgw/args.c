@@ -24,6 +24,8 @@ static const struct option {
     {"--check", OPT_CHECK, 0},
     {"--file", OPT_FILE, 1},
     {"--progress", OPT_PROGRESS, 0},
+    {"--admin", OPT_ADMIN, 1},
+    {"--principal", OPT_PRINCIPAL, 1},
     {"--help", OPT_HELP, 0},
     {"-h", OPT_HELP, 0},
 };
@@ -75,6 +77,12 @@ static int apply(struct args *a, const struct option *o, const char *value) {
     return EXIT_OK;
   case OPT_SERVER:
     a->server = value;
+    return EXIT_OK;
+  case OPT_ADMIN:
+    a->admin = value;
+    return EXIT_OK;
+  case OPT_PRINCIPAL:
+    a->principal = value;
     return EXIT_OK;
   case OPT_FILE:
     a->file = value;

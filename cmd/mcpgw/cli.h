@@ -35,7 +35,9 @@ enum { /* options, as bits: which a command takes, and which were given */
        OPT_PROGRESS = 1 << 10,
        OPT_HELP = 1 << 11,
        OPT_CHECK = 1 << 12,
-       OPT_FILE = 1 << 13
+       OPT_FILE = 1 << 13,
+       OPT_ADMIN = 1 << 14,
+       OPT_PRINCIPAL = 1 << 15
 };
 
 #define OPERANDS_MAX 3
@@ -45,7 +47,7 @@ struct args { /* everything BORROWED from argv */
   const char *operands[OPERANDS_MAX];
   size_t n_operands;
   const char *const *command; /* what follows "--", NULL-terminated; NULL: no "--" */
-  const char *listen, *server, *file;
+  const char *listen, *server, *file, *admin, *principal;
   int log_level, log_json;
   uint64_t timeout_ms;
 };
@@ -158,5 +160,8 @@ int cmd_stdio(const struct args *a);
 int cmd_check(const struct args *a);
 int cmd_tools(const struct args *a);
 int cmd_call(const struct args *a);
+int cmd_sessions(const struct args *a);
+int cmd_upstreams(const struct args *a);
 int cmd_pin(const struct args *a);
+int cmd_store(const struct args *a);
 #endif

@@ -52,14 +52,39 @@ static const struct command {
      "  --file FILE   where (gateway.pin.file, else CONFIG with .lock.json at its end)\n"
      "  --check       write nothing: list what changed since; exit code 1 if anything did\n"
      "  --timeout MS  for all of it (60000)"},
+    {"sessions", OPT_JSON | OPT_ADMIN | OPT_PRINCIPAL | OPT_SERVER | OPT_TIMEOUT, cmd_sessions,
+     "mcpgw sessions ls CONFIG\n       mcpgw sessions revoke CONFIG SESSION\n"
+     "       mcpgw sessions revoke CONFIG --principal NAME",
+     "List or end the sessions of a running gateway. It is asked at its admin door (gateway.admin in CONFIG).\n"
+     "Not on a terminal: id, principal, revision, links, calls in flight, idle and age in milliseconds,\n"
+     "separated by tabs. revoke takes an id of the list, or the tag of the log.\n"
+     "  --admin ADDRESS   the door, instead of CONFIG: unix:PATH or HOST:PORT; MCPGW_ADMIN_TOKEN is its token\n"
+     "  --principal NAME  only this one's\n"
+     "  --server NAME     only those with a link to it\n"
+     "  --json            as the gateway tells it\n"
+     "  --timeout MS      for an answer (10000)"},
+    {"upstreams", OPT_JSON | OPT_ADMIN | OPT_SERVER | OPT_TIMEOUT, cmd_upstreams, "mcpgw upstreams CONFIG",
+     "Tell how the servers of a running gateway are, and why: up, opening, idle (nobody asked yet), down (in a\n"
+     "pause after a failure) or failing (the next call tries it again).\n"
+     "Not on a terminal: name, state, era, links, calls in flight, requests, failures and error, separated by\n"
+     "tabs.\n"
+     "  --admin ADDRESS  the door, instead of CONFIG: unix:PATH or HOST:PORT; MCPGW_ADMIN_TOKEN is its token\n"
+     "  --server NAME    only this one\n"
+     "  --json           as the gateway tells it\n"
+     "  --timeout MS     for an answer (10000)"},
+    {"store", OPT_JSON, cmd_store, "mcpgw store stat | check | compact [DIRECTORY]",
+     "Look after a store: what is in it, whether it is sound, or write it anew without its holes.\n"
+     "DIRECTORY is a gateway's state_dir; without it, the user's own state directory.\n"
+     "Compacting needs the gateway stopped; the others do not.\n"
+     "  --json  for programs"},
     {"version", OPT_JSON, cmd_version, "mcpgw version [--json]", "Print the version."},
     {"help", 0, cmd_help, "mcpgw help [COMMAND]", "Print this."},
 };
 #define COMMAND_COUNT (sizeof COMMANDS / sizeof *COMMANDS)
 
 static const char exits[] =
-    "Exit codes: 0 ok, 1 the tool reports an error, 2 usage, 3 configuration, 4 a server is\n"
-    "unavailable or too slow, 5 a JSON-RPC error, 6 input or output, 130 interrupted.\n";
+    "Exit codes: 0 ok, 1 the tool reports an error, or nothing was revoked, 2 usage, 3 configuration,\n"
+    "4 a server or the gateway is unavailable or too slow, 5 a JSON-RPC error, 6 input or output, 130 interrupted.\n";
 
 static const struct command *find(const char *name) {
   for (size_t i = 0; name && i < COMMAND_COUNT; i++)
@@ -80,7 +105,7 @@ static int help_on_all(FILE *f) {
   for (size_t i = 0; i < COMMAND_COUNT; i++) {
     const char *about = COMMANDS[i].about;
     size_t first = strcspn(about, ".");
-    fprintf(f, "  mcpgw %-8s %.*s\n", COMMANDS[i].name, (int)(first + 1), about);
+    fprintf(f, "  mcpgw %-9s %.*s\n", COMMANDS[i].name, (int)(first + 1), about);
   }
   fprintf(f, "\nmcpgw COMMAND --help tells more. Options may stand anywhere before --.\n\n%s", exits);
   return EXIT_OK;

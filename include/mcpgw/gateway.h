@@ -6,6 +6,7 @@
  * descriptor of yours, or ends your process. */
 #ifndef MCPGW_GATEWAY_H
 #define MCPGW_GATEWAY_H
+#include <mcpgw/session.h>
 #include <mcpgw/transport.h>
 #include <mcpgw/types.h>
 
@@ -117,8 +118,8 @@ MCPGW_API int mcpgw_gateway_stats(mcpgw_gateway *gateway, char **out);
 MCPGW_API int mcpgw_gateway_report(mcpgw_gateway *gateway, const char *kind, size_t kind_len, const char *query,
                                    size_t query_len, char **out);
 /* Ends sessions at once: their calls fail, their streams close, their links and children end. by:
- * "session" (value: its id, or what a report calls "id") or "principal". *ended: how many there were.
- * MCPGW_E_LIMIT: value is a tag that several sessions have. */
+ * "session" (value: its id, or what a report calls "id"), "principal" or "token" (value: a token id that one of
+ * the newest 8 credentials of a session had). *ended: how many there were. */
 MCPGW_API int mcpgw_gateway_revoke(mcpgw_gateway *gateway, const char *by, size_t by_len, const char *value,
                                    size_t value_len, size_t *ended);
 

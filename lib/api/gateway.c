@@ -21,8 +21,11 @@ int mcpgw_gateway_new(mcpgw_gateway **out, const mcpgw_config *config, const mcp
     if (n < sizeof o.struct_size) return MCPGW_E_INVALID;
     memcpy(&o, options, n); /* an older caller's struct is shorter: the rest keeps its default */
   }
-  int rc = mg_gw_new(config->snapshot, &o, out);
-  if (rc == MCPGW_OK) ((mcpgw_config *)(uintptr_t)config)->taken = 1;
+  mcpgw_config *c = (mcpgw_config *)(uintptr_t)config;
+  mg_err_clear(&c->err);
+  int rc = mg_gw_check_children(c->snapshot, o.launcher, &c->err);
+  if (rc == MCPGW_OK) rc = mg_gw_new(c->snapshot, &o, out);
+  if (rc == MCPGW_OK) c->taken = 1;
   return rc;
 }
 
@@ -132,6 +135,9 @@ int mcpgw_gateway_revoke(mcpgw_gateway *gateway, const char *by, size_t by_len, 
   if (rc != MCPGW_OK) return rc;
   if (!by || !value || !value_len || !ended) return MCPGW_E_INVALID;
   struct mg_slice kind = mg_slice(by, by_len);
-  int what = mg_slice_eqz(kind, "session") ? MG_REVOKE_SESSION : mg_slice_eqz(kind, "principal") ? MG_REVOKE_PRINCIPAL : -1;
+  int what = mg_slice_eqz(kind, "session")     ? MG_REVOKE_SESSION
+             : mg_slice_eqz(kind, "principal") ? MG_REVOKE_PRINCIPAL
+             : mg_slice_eqz(kind, "token")     ? MG_REVOKE_TOKEN
+                                               : -1;
   return what < 0 ? MCPGW_E_INVALID : mg_gw_revoke(gateway, what, mg_slice(value, value_len), ended);
 }

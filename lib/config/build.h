@@ -128,6 +128,7 @@ int mg_config_nearer(struct mg_slice name, const char *candidate, size_t *best);
 
 /* ---- servers (server.c), environment (env.c), ${VAR} (expand.c) -------------------------------------- */
 int mg_config_read_servers(struct mg_cfg_build *b, const struct mg_cfg_at *at, const struct mg_node *node);
+void mg_config_set_kind(struct mg_cfg_server *sv, int kind); /* and the limits that are its kind's */
 int mg_config_name_server(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct mg_cfg_server *sv,
                           struct mg_slice name);
 int mg_config_add_header(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct mg_cfg_list *l,
@@ -163,6 +164,7 @@ const char *mg_config_bad_listen(struct mg_slice addr);
 const char *mg_config_bad_host(struct mg_slice host);
 const char *mg_config_bad_origin(struct mg_slice origin);
 const char *mg_config_bad_separator(struct mg_slice text);
+const char *mg_config_bad_user(struct mg_slice user);
 const char *mg_config_bad_path(struct mg_slice path);
 const char *mg_config_bad_header(struct mg_slice name, struct mg_slice value);
 int mg_config_loopback(struct mg_slice addr); /* of a listen address that is not bad */

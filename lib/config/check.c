@@ -154,6 +154,22 @@ const char *mg_config_bad_separator(struct mg_slice text) {
   return "must be 1 to 8 of A-Z a-z 0-9 _ - .";
 }
 
+static int is_number(struct mg_slice s) {
+  for (size_t i = 0; i < s.len; i++)
+    if (s.ptr[i] < '0' || s.ptr[i] > '9') return 0;
+  return s.len > 0 && s.len <= 10;
+}
+
+const char *mg_config_bad_user(struct mg_slice user) {
+  struct mg_slice uid, gid = user;
+  if (user.len >= 1 && user.len <= 64 && user.ptr[0] != '-' && all_in(user, "_-.")) return NULL;
+  if (has_byte(user, ':')) {
+    mg_slice_cut(&gid, ':', &uid);
+    if (is_number(uid) && is_number(gid)) return NULL;
+  }
+  return "must be the name of a user, or UID:GID in numbers";
+}
+
 const char *mg_config_bad_path(struct mg_slice path) {
   if (path.len == 0) return "must not be empty; leave the key out instead";
   if (path.len > 4095) return "must be at most 4095 bytes long";

@@ -36,7 +36,7 @@ static int add_named(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct 
   int rc = mg_config_add_server(b->snap, out);
   if (rc == MCPGW_E_LIMIT) return mg_config_fail(b, at, "more than %d servers", MG_CFG_SERVERS);
   if (rc != MCPGW_OK) return mg_config_fail_mem(b, at);
-  (*out)->kind = kind;
+  mg_config_set_kind(*out, kind);
   return mg_config_name_server(b, at, *out, name);
 }
 

@@ -17,6 +17,7 @@ struct mg_cfg_timeouts {
 };
 struct mg_cfg_limits {
   uint64_t concurrency, queue, children, result_bytes;
+  uint64_t memory_bytes, cpu_s, files; /* stdio: of each process; 0 = as ours */
 };
 struct mg_cfg_tool { /* one glob of "tools"; the first that matches wins */
   const char *glob;
@@ -30,8 +31,10 @@ struct mg_cfg_server {
   int kind;
   const char *const *argv; /* stdio: command and args, NULL-terminated */
   const char *const *env;  /* stdio: complete environment of the child, NAME=value, NULL-terminated:
-                              the inherited few of DESIGN §11, then envFile, then env */
+                              the inherited few of DESIGN §11, then envFile, then env; with a
+                              user the launcher adds HOME LOGNAME SHELL USER where they are missing */
   const char *cwd;         /* or NULL */
+  const char *user;        /* stdio: who runs it, a name or "UID:GID"; NULL: as we are */
   const char *url;         /* http, sse */
   const char *const *headers; /* "Name: value", NULL-terminated; no Authorization passthrough implied */
   int era, isolation;
@@ -60,7 +63,7 @@ struct mg_config {
     uint64_t body_bytes, header_bytes, connections, memory_bytes;
   } limits;
   struct {
-    uint64_t idle_ms, absolute_ms, max;
+    uint64_t idle_ms, absolute_ms, max, max_per_principal;
     int no_handle;
   } contexts;
   struct {
@@ -115,7 +118,7 @@ enum mg_pin_verdict {
 /* Reads the lock file that pin.file names, if any; once, after a parse. Until then nothing is pinned. */
 int mg_config_lock(struct mg_config *c, struct mg_err *err);
 /* How a definition as a server lists it compares. changed: gets the names of the members that differ, with a
- * + or - for those that came or went, comma-separated ("description, +annotations"). */
+ * + or - for those that came or went, comma-separated ("description, +annotations"); may be NULL. */
 int mg_config_pinned(const struct mg_config *c, struct mg_slice server, int kind, struct mg_slice name,
                      struct mg_slice definition, struct mg_buf *changed);
 

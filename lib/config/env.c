@@ -75,9 +75,12 @@ static void unset(struct mg_cfg_list *l, struct mg_slice name) {
   l->n--;
 }
 
-static int inherit(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct mg_cfg_list *l) {
-  static const char *const names[] = {"HOME", "LANG",   "LOGNAME", "PATH", "SHELL",
-                                      "TERM", "TMPDIR", "TZ",      "USER", NULL};
+/* What is ours alone means nothing to a child that runs as somebody else. */
+static int inherit(struct mg_cfg_build *b, const struct mg_cfg_at *at, int other_user, struct mg_cfg_list *l) {
+  static const char *const all[] = {"LANG", "PATH",    "TERM",  "TZ",     "HOME",
+                                    "USER", "LOGNAME", "SHELL", "TMPDIR", NULL};
+  static const char *const of_others[] = {"LANG", "PATH", "TERM", "TZ", NULL};
+  const char *const *names = other_user ? of_others : all;
   for (size_t i = 0; b->env && b->env[i]; i++) {
     struct mg_slice value = mg_slice_z(b->env[i]), name;
     if (!memchr(value.ptr, '=', value.len)) continue;
@@ -240,7 +243,7 @@ int mg_config_child_env(struct mg_cfg_build *b, const struct mg_cfg_at *at, cons
                         struct mg_cfg_server *sv) {
   const struct mg_node *file = mg_node_get(entry, "envFile"), *env = mg_node_get(entry, "env");
   struct mg_cfg_list l = {NULL, 0, 0};
-  int rc = inherit(b, at, &l);
+  int rc = inherit(b, at, sv->user != NULL, &l);
   if (rc == MCPGW_OK && file) rc = read_file(b, at, file, &l);
   if (rc == MCPGW_OK && env) rc = read_env(b, at, env, &l);
   if (rc == MCPGW_OK) sv->env = mg_config_list_v(&l);

@@ -41,10 +41,13 @@ static const struct mg_cfg_key timeouts_keys[] = {
     UINT("total_ms", mg_cfg_timeouts, total_ms, 1, DAY_MS, 300000)};
 TABLE(timeouts, timeouts_keys);
 static const struct mg_cfg_key limits_keys[] = {
-    UINT("concurrency", mg_cfg_limits, concurrency, 1, 10000, 16, LATER),
-    UINT("queue", mg_cfg_limits, queue, 0, 100000, 64, LATER),
-    UINT("children", mg_cfg_limits, children, 1, 10000, 32, LATER),
-    UINT("result_bytes", mg_cfg_limits, result_bytes, 1024, GIB, 32 * MIB)};
+    UINT("concurrency", mg_cfg_limits, concurrency, 1, 10000, 16),
+    UINT("queue", mg_cfg_limits, queue, 0, 100000, 64),
+    UINT("children", mg_cfg_limits, children, 1, 10000, 32),
+    UINT("result_bytes", mg_cfg_limits, result_bytes, 1024, GIB, 32 * MIB),
+    UINT("memory_bytes", mg_cfg_limits, memory_bytes, 0, 1024 * GIB, 0),
+    UINT("cpu_s", mg_cfg_limits, cpu_s, 0, 31 * DAY_MS / 1000, 0),
+    UINT("files", mg_cfg_limits, files, 0, 1048576, 0)};
 TABLE(limits, limits_keys);
 /* Of one tool: 0 stands for "as the server", so it cannot be written. */
 static const struct mg_cfg_key tool_timeouts_keys[] = {
@@ -55,8 +58,8 @@ static const struct mg_cfg_key tool_timeouts_keys[] = {
     UINT("total_ms", mg_cfg_timeouts, total_ms, 1, DAY_MS, 0)};
 TABLE(tool_timeouts, tool_timeouts_keys);
 static const struct mg_cfg_key tool_limits_keys[] = {
-    UINT("concurrency", mg_cfg_limits, concurrency, 1, 10000, 0, LATER),
-    UINT("queue", mg_cfg_limits, queue, 1, 100000, 0, LATER),
+    UINT("concurrency", mg_cfg_limits, concurrency, 1, 10000, 0),
+    UINT("queue", mg_cfg_limits, queue, 1, 100000, 0),
     UINT("result_bytes", mg_cfg_limits, result_bytes, 1024, GIB, 0)};
 TABLE(tool_limits, tool_limits_keys);
 
@@ -70,6 +73,7 @@ static const struct mg_cfg_key server_keys[] = {
     WORD("era", mg_cfg_server, era, era_words, MG_ERA_AUTO),
     WORD("isolation", mg_cfg_server, isolation, isolation_words, MG_ISO_DEFAULT, LATER),
     BOOL("stateful", mg_cfg_server, stateful, 1),
+    TEXT("user", mg_cfg_server, user, mg_config_bad_user, NULL),
     BOOL("trust_annotations", mg_cfg_server, trust_annotations, 0, LATER),
     {.name = "timeouts", .kind = MG_KEY_OBJECT, AT(mg_cfg_server, timeouts), .inner = &timeouts},
     {.name = "limits", .kind = MG_KEY_OBJECT, AT(mg_cfg_server, limits), .inner = &limits},
@@ -100,6 +104,7 @@ static const struct mg_cfg_key contexts_keys[] = {
     UINT("idle_ms", mg_config, contexts.idle_ms, 1, 31 * DAY_MS, 30 * 60 * 1000),
     UINT("absolute_ms", mg_config, contexts.absolute_ms, 1, 31 * DAY_MS, 12 * HOUR_MS),
     UINT("max", mg_config, contexts.max, 1, 10000000, 100000),
+    UINT("max_per_principal", mg_config, contexts.max_per_principal, 1, 10000000, 20000),
     WORD("no_handle", mg_config, contexts.no_handle, no_handle_words, MG_NO_HANDLE_PRINCIPAL, LATER)};
 TABLE(contexts, contexts_keys);
 static const struct mg_cfg_key idempotency_keys[] = {

@@ -173,7 +173,7 @@ int mg_config_pinned(const struct mg_config *c, struct mg_slice server, int kind
     const struct pinned *p =
         key_of(&key, server, kind, name) == MCPGW_OK ? mg_map_get(pins, mg_buf_slice(&key)) : NULL;
     verdict = !p ? MG_PIN_ADDED : mg_json_same(p->definition, definition) ? MG_PIN_SAME : MG_PIN_CHANGED;
-    if (verdict == MG_PIN_CHANGED) compare(p->definition, definition, changed);
+    if (verdict == MG_PIN_CHANGED && changed) compare(p->definition, definition, changed);
   }
   mg_buf_done(&key);
   return verdict;

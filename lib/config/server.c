@@ -260,11 +260,15 @@ static int read_entry(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct
   rc = mg_config_add_server(b->snap, &sv);
   if (rc == MCPGW_E_LIMIT) return mg_config_fail(b, at, "more than %d servers", MG_CFG_SERVERS);
   if (rc != MCPGW_OK) return mg_config_fail_mem(b, at);
-  sv->kind = e->kind;
+  mg_config_set_kind(sv, e->kind);
   rc = mg_config_name_server(b, at, sv, e->name);
+  if (rc == MCPGW_OK) rc = read_gateway(b, at, e->node, sv); /* first: its user decides what is inherited */
   if (rc == MCPGW_OK)
     rc = e->kind == MG_SERVER_STDIO ? read_stdio(b, at, e->node, sv) : read_url(b, at, e->node, sv);
-  if (rc == MCPGW_OK) rc = read_gateway(b, at, e->node, sv);
+  if (rc == MCPGW_OK && sv->user && e->kind != MG_SERVER_STDIO) {
+    struct mg_cfg_at own = mg_config_at_key(at, MG_LIT("gateway")), user = mg_config_at_key(&own, MG_LIT("user"));
+    rc = mg_config_note(b, &user, "ignored: the server is reached by its URL");
+  }
   if (rc == MCPGW_OK) rc = note_keys(b, at, e);
   return rc;
 }
@@ -279,6 +283,18 @@ static int read_array(struct mg_cfg_build *b, const struct mg_cfg_at *up, const 
     rc = read_entry(b, &at, &e);
   }
   return rc;
+}
+
+/* The table's default of 16 is for one process. A server behind a URL is there for many callers, and a place
+ * costs a connection only: it starts with more, and few enough that a stuck one leaves descriptors to others. */
+#define HTTP_CONCURRENCY 256
+#define HTTP_QUEUE 1024
+
+void mg_config_set_kind(struct mg_cfg_server *sv, int kind) {
+  sv->kind = kind;
+  if (kind == MG_SERVER_STDIO) return;
+  sv->limits.concurrency = HTTP_CONCURRENCY;
+  sv->limits.queue = HTTP_QUEUE;
 }
 
 int mg_config_read_servers(struct mg_cfg_build *b, const struct mg_cfg_at *at, const struct mg_node *node) {

@@ -46,6 +46,7 @@ static int new_upstreams(struct mg_core *c) {
     u->index = i;
     u->cfg = &c->config->servers[i];
     mg_list_init(&u->feeds);
+    if (mg_gates_init(&u->gates, c, u->cfg) != MCPGW_OK) return MCPGW_E_NOMEM;
     u->speaks_modern = u->cfg->era == MG_ERA_LEGACY ? -1 : 0;
   }
   return MCPGW_OK;
@@ -63,17 +64,16 @@ int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *po
   c->log = log;
   mg_list_init(&c->links);
   mg_list_init(&c->calls);
+  mg_list_init(&c->ready);
   mg_list_init(&c->graveyard);
   mg_list_init(&c->listeners);
-  mg_heap_init(&c->expiries, (size_t)config->contexts.max + 1);
   mg_heap_init(&c->deadlines, MAX_DEADLINES);
   mg_heap_init(&c->gathers, MAX_DEADLINES);
   mg_heap_init(&c->feeds, MAX_DEADLINES);
   mg_buf_init(&c->scratch, (size_t)256 << 10);
-  c->contexts = mg_map_new((size_t)config->contexts.max);
   c->tasks = mg_map_new(MG_MAX_TASKS);
   c->spare = mg_blob_new(NULL, MG_SPARE_BYTES, MG_SPARE_BYTES);
-  if (!c->contexts || !c->tasks || !c->spare || new_upstreams(c) != MCPGW_OK) goto out;
+  if (!c->tasks || !c->spare || new_upstreams(c) != MCPGW_OK || (rc = mg_contexts_new(c)) != MCPGW_OK) goto out;
   if ((rc = mg_crypt_init()) != MCPGW_OK || (rc = mg_seal_key_generate(&c->cursor_key)) != MCPGW_OK) goto out;
   *out = c;
   c = NULL;
@@ -90,15 +90,18 @@ static void bury(struct mg_core *c) {
 
 void mg_core_end_all(struct mg_core *c) {
   struct mg_list *node;
-  struct mg_ctx *ctx;
+  struct mcpgw_session *s;
   size_t it = 0;
   c->ending = 1;
-  while (c->contexts && (ctx = mg_map_next(c->contexts, &it, NULL))) {
-    mg_core_end(c, ctx, "the gateway is stopping");
+  while (c->sessions && (s = mg_map_next(c->sessions->by_id, &it, NULL))) {
+    mg_sessions_end(s, "the gateway is stopping");
     it = 0;
   }
   mg_listen_fail_all(c);
   while ((node = mg_list_first(&c->links))) mg_link_bury(MG_CONTAINER(node, struct mg_link, node), 1);
+  for (size_t i = 0; c->ups && i < c->n_ups; i++)
+    if (c->ups[i]) mg_gates_flush(&c->ups[i]->gates);
+  mg_gate_run(c, 0); /* who waited for a place is told the end */
 }
 
 void mg_core_free(struct mg_core *c) {
@@ -106,16 +109,18 @@ void mg_core_free(struct mg_core *c) {
   mg_core_end_all(c);
   mg_feed_free_all(c);
   bury(c);
-  mg_map_free(c->contexts);
+  mg_sessions_free(c->sessions);
   mg_map_free(c->tasks);
-  mg_heap_done(&c->expiries);
   mg_heap_done(&c->deadlines);
   mg_heap_done(&c->gathers);
   mg_heap_done(&c->feeds);
   mg_buf_done(&c->scratch);
   mg_blob_unref(c->spare);
   mg_seal_key_free(c->cursor_key);
-  for (size_t i = 0; c->ups && i < c->n_ups; i++) mg_free(c->ups[i]);
+  for (size_t i = 0; c->ups && i < c->n_ups; i++) {
+    if (c->ups[i]) mg_gates_done(&c->ups[i]->gates);
+    mg_free(c->ups[i]);
+  }
   mg_free(c->ups);
   mg_config_unref(c->config);
   mg_free(c);
@@ -129,8 +134,12 @@ size_t mg_core_calls(const struct mg_core *c) {
   return c->n_calls;
 }
 
+size_t mg_core_queued(const struct mg_core *c) {
+  return c->n_queued;
+}
+
 size_t mg_core_contexts(const struct mg_core *c) {
-  return mg_map_count(c->contexts);
+  return mg_map_count(c->sessions->by_id);
 }
 
 int mg_core_supported(const struct mg_core *c, struct mg_view view, struct mg_buf *out) {
@@ -148,9 +157,9 @@ static uint64_t top_ms(const struct mg_heap *h) {
 }
 
 uint64_t mg_core_next_ms(const struct mg_core *c) {
-  if (!mg_list_empty(&c->graveyard)) return 0;
-  const struct mg_heap *heaps[] = {&c->expiries, &c->deadlines, &c->gathers, &c->feeds};
-  uint64_t at = UINT64_MAX;
+  if (!mg_list_empty(&c->graveyard) || !mg_list_empty(&c->ready)) return 0;
+  const struct mg_heap *heaps[] = {&c->deadlines, &c->gathers, &c->feeds};
+  uint64_t at = mg_sessions_next_ms(c->sessions);
   for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++)
     if (top_ms(heaps[i]) < at) at = top_ms(heaps[i]);
   return at;
@@ -161,5 +170,6 @@ void mg_core_tick(struct mg_core *c, uint64_t now_ms) {
   mg_leg_tick(c, now_ms);
   mg_call_tick(c, now_ms);
   mg_feed_tick(c, now_ms);
-  mg_ctx_tick(c, now_ms);
+  mg_sessions_tick(c->sessions, now_ms);
+  mg_gate_run(c, now_ms);
 }

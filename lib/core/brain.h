@@ -12,6 +12,7 @@
 #include "base/id.h"
 #include "base/map.h"
 #include "core/core.h"
+#include "core/session.h"
 #include "json/splice.h"
 
 /* Ceilings that no config sets. */
@@ -36,6 +37,7 @@ struct mg_item {
   struct mg_slice raw;
   struct mg_span name;     /* of name (tools, prompts) or uri / uriTemplate, relative to raw */
   char *key;               /* its text */
+  int blocked;             /* not as it was pinned: neither listed nor called */
   char *exposed;           /* what an aggregate view calls it; NULL for resources */
   struct mg_params params; /* x-mcp-header, tools only */
   size_t rule;             /* tools: 1 + the first pattern of the config that fits its name; 0 none */
@@ -58,6 +60,24 @@ struct mg_table {
 struct mg_upstream_stats { /* requests include the gateway's own: lists, handshakes */
   uint64_t requests, replies, failed, timeouts, links_opened, links_lost;
 };
+/* Places at an upstream, or for the tools of one pattern there. */
+struct mg_gate {
+  size_t limit, room;     /* places, and how many may wait; limit 0: no end of them */
+  size_t running, queued; /* lengths of the two lists */
+  struct mg_list holders, waiting; /* mg_place.node; waiting in order of arrival */
+  int told;               /* that it is full has been logged */
+};
+struct mg_gates {
+  struct mg_core *core; /* NULL: not in use */
+  struct mg_gate all, *tools; /* tools: one for each pattern of the config, or NULL when none has a limit */
+  size_t n_tools;
+};
+struct mg_place { /* of a call: held, or waited for */
+  struct mg_list node;
+  struct mg_gate *gate; /* NULL: none */
+  int held, is_tool;
+};
+
 struct mg_upstream {
   struct mg_core *core;
   size_t index;
@@ -72,6 +92,7 @@ struct mg_upstream {
   size_t n_ready;         /* links that are READY */
   struct mg_upstream_stats stats;
   struct mg_list feeds;   /* what its listeners share, see feed.h */
+  struct mg_gates gates;  /* of all its links, unless each is a process of its own */
 };
 
 enum { MG_LINK_OPENING, MG_LINK_READY, MG_LINK_DEAD };
@@ -93,6 +114,7 @@ struct mg_link {
   struct mg_cache *cache; /* replies that may be served again; NULL: none yet */
   uint64_t changed_ms;    /* when it last said that a list changed */
   struct mg_list waiters;
+  struct mg_gates *gates, own; /* a child process has places of its own, other links share their upstream's */
   struct mg_list node; /* in core->links or core->graveyard */
 };
 
@@ -110,11 +132,10 @@ struct mg_text { /* a short string kept with its owner: inline while it fits; no
 
 struct mg_ctx {
   struct mg_core *core;
-  char id[MG_ID_LEN + 1];
-  uint64_t number; /* unique in the process; the tag alone is not */
-  char *principal;
+  struct mcpgw_session *session; /* whose, since when, how long */
+  uint64_t number; /* unique in the process, for listings */
   struct mg_view view;
-  int revision, initialized, answered, ended, pinned; /* answered: the InitializeResult has left */
+  int revision, initialized, answered, ended; /* answered: the InitializeResult has left */
   mg_blob *hello;         /* the client's initialize params, as they go upstream */
   mg_blob *refusal;       /* the error that an upstream gave to initialize */
   struct mg_link **links; /* view.n of them */
@@ -125,8 +146,7 @@ struct mg_ctx {
   struct mg_map *tasks;   /* task id -> upstream + 1 */
   struct mg_text level;   /* of the last logging/setLevel, raw */
   struct mg_map *subscriptions; /* raw uri -> upstream + 1 */
-  uint64_t next_reverse, created_ms, used_ms;
-  struct mg_heap_node expiry;
+  uint64_t next_reverse;
   struct mg_sink *channel;
   void *user;
 };
@@ -152,6 +172,9 @@ struct mg_call { /* one request from downstream */
   size_t rule;            /* 1 + index of the pattern in up's config that its tool fits; 0 none */
   uint64_t came_ms, total_ms; /* total_ms counts from came_ms, waiting included; 0: no limit */
   const char *waits_for;      /* what for, while it does; a constant */
+  struct mg_place place[2];   /* among its tools, and at the upstream */
+  struct mg_list ready;       /* in core->ready: it got its place, or must look again */
+  uint64_t queued_ms;         /* when it began to wait for a place */
   struct mg_waiter *waiters;
   size_t n_waiters, waiting;
   struct mg_heap_node deadline; /* of a gathering (initialize, merged lists) */
@@ -195,8 +218,7 @@ struct mg_core {
   struct mg_log *log;
   struct mg_upstream **ups; /* n_ups of them, in config order */
   size_t n_ups;
-  struct mg_map *contexts;  /* id -> ctx */
-  struct mg_heap expiries;  /* of contexts */
+  struct mcpgw_sessions *sessions; /* user: the mg_ctx */
   struct mg_heap deadlines; /* of legs */
   struct mg_heap gathers;   /* of calls that wait */
   struct mg_heap feeds;     /* of feeds that are to be looked at */
@@ -209,6 +231,8 @@ struct mg_core {
   struct mg_list calls;            /* all of them, listen streams too */
   size_t n_calls;                  /* without listen streams */
   uint64_t numbers;                /* given to contexts and links so far */
+  size_t n_queued;                 /* of them, those that wait for a place */
+  struct mg_list ready;            /* calls to be stepped in the next turn */
   int draining, ending; /* no new requests; no new links */
   struct mg_stats stats;
 };
@@ -218,9 +242,10 @@ int mg_text_set(struct mg_text *t, struct mg_slice s);
 void mg_text_done(struct mg_text *t);
 struct mg_slice mg_text_slice(const struct mg_text *t);
 
-/* ---- session.c -------------------------------------------------------------------------------------- */
+/* ---- context.c -------------------------------------------------------------------------------------- */
+int mg_contexts_new(struct mg_core *c); /* its registry */
 int mg_ctx_new(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out);
-void mg_ctx_tick(struct mg_core *c, uint64_t now_ms);
+const char *mg_ctx_refusal(const struct mg_core *c, int rc); /* why mg_ctx_new failed, in words */
 const char *mg_ctx_tag(const struct mg_ctx *ctx); /* for logs: the id itself would open the session */
 void mg_ctx_emit(struct mg_ctx *ctx, mg_blob *bytes); /* one message that belongs to no call; takes bytes over */
 void mg_ctx_emit_changed(struct mg_ctx *ctx, int list_kind);
@@ -306,6 +331,15 @@ void mg_limits_why(const struct mg_leg *leg, uint64_t now_ms, struct mg_fault *f
 void mg_limits_wait(struct mg_call *call, const char *what); /* it waits inside the gateway: not past its time */
 int mg_limits_late(struct mg_call *call, uint64_t now_ms);   /* 1: its time is up, and it has been told so */
 
+/* ---- gate.c: places at an upstream --------------------------------------------------------------------------- */
+int mg_gates_init(struct mg_gates *gs, struct mg_core *c, const struct mg_cfg_server *cfg);
+void mg_gates_flush(struct mg_gates *gs); /* whoever waits there looks again from the start */
+void mg_gates_done(struct mg_gates *gs);  /* likewise; places that are held are forgotten */
+/* OK: it has its places, or needs none. AGAIN: it waits, and is stepped when it has them. CLOSED: refused. */
+int mg_gate_enter(struct mg_call *call, struct mg_link *l, uint64_t now_ms);
+void mg_gate_leave(struct mg_call *call);
+void mg_gate_run(struct mg_core *c, uint64_t now_ms);
+
 /* ---- reply.c: the way back -------------------------------------------------------------------------------- */
 extern const struct mg_leg_ops mg_reply_ops; /* the reply goes to the call */
 /* The edits that make an upstream's reply the client's. text holds replacements: it must outlive sp. */
@@ -329,15 +363,22 @@ void mg_catalog_changed(struct mg_link *l, int kind, uint64_t now_ms); /* the up
 void mg_catalog_done(struct mg_link *l);
 struct mg_item *mg_catalog_find(struct mg_link *l, int kind, struct mg_slice key);
 struct mg_item *mg_catalog_exposed(struct mg_link *l, int kind, struct mg_slice name);
-/* A page that passes by on its way to a client: tools with an invalid x-mcp-header are left out. text
- * holds the replacement and must outlive the edits. whole: asked for without a cursor; when the reply has
- * none either, it is the list, and ours is replaced by it. */
-void mg_catalog_learn(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, int whole, struct mg_buf *text,
+/* A page that passes by on its way to a client: tools with an invalid x-mcp-header are left out, and so is
+ * what is blocked. text holds the replacement and must outlive the edits. whole: asked for without a cursor;
+ * when the reply has none either, it is the list, and ours is replaced by it. */
+void mg_catalog_learn(struct mg_link *l, int kind, mg_blob *bytes, const struct mg_msg *m, int whole, struct mg_buf *text,
                       struct mg_splice *edits, uint64_t now_ms);
 int mg_list_kind(int method); /* MG_LIST_* of a list method, or of a list_changed notification; -1 */
 int mg_table_add_page(struct mg_link *l, int kind, struct mg_table *t, mg_blob *bytes, const struct mg_msg *m);
 void mg_table_clear(struct mg_table *t);
 void mg_tool_refused(struct mg_link *l, struct mg_slice name, const char *why);
+
+/* ---- pin.c -------------------------------------------------------------------------------------------------- */
+/* A definition that a server lists: 1: not as it was pinned, and to be left out. Says in the log what differs. */
+int mg_pin_blocks(struct mg_link *l, int kind, struct mg_slice name, struct mg_slice raw);
+/* A routed request, item: what it names, or NULL. MCPGW_OK: go on; AGAIN: it waits; else answered. */
+int mg_pin_check(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, const struct mg_item *item,
+                 uint64_t now_ms);
 
 /* ---- cache.c ------------------------------------------------------------------------------------------------ */
 /* A list request to one upstream, from a reply that was kept. 1: answered, or waits; 0: to be asked upstream. */

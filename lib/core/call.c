@@ -13,7 +13,7 @@ static const char oom_reply[] = OOM_HEAD "null" OOM_TAIL;
 /* ---- towards the sink ------------------------------------------------------------------------------- */
 
 static const char *session_of(const struct mg_call *call, int final) {
-  return final && call->method == MG_M_INITIALIZE && call->ctx && call->ctx->answered ? call->ctx->id : NULL;
+  return final && call->method == MG_M_INITIALIZE && call->ctx && call->ctx->answered ? call->ctx->session->id : NULL;
 }
 
 static void send(struct mg_core *c, struct mg_sink *s, mg_blob *bytes, int final, int status, const char *session) {
@@ -192,6 +192,7 @@ void mg_call_finish(struct mg_call *call) {
   mg_heap_del(&call->core->gathers, &call->deadline);
   for (size_t i = 0; i < call->n_waiters; i++) mg_list_del(&call->waiters[i].node);
   cancel_legs(call, mg_slice(NULL, 0));
+  mg_gate_leave(call);
   mg_cache_asked(call);
   if (call->listen) mg_listen_done(call);
   else call->core->n_calls--;
@@ -260,7 +261,7 @@ void mg_wake(struct mg_list *waiters, uint64_t now_ms) {
 }
 
 const char *mg_call_principal(const struct mg_call *call) {
-  return call->ctx ? call->ctx->principal : "";
+  return call->ctx ? call->ctx->session->principal->name : "";
 }
 
 void mg_call_tick(struct mg_core *c, uint64_t now_ms) {

@@ -221,20 +221,39 @@ int mg_catalog_need(struct mg_link *l, int kind, int fresh, struct mg_call *call
 
 /* ---- lists that pass by ------------------------------------------------------------------------------------------ */
 
-/* Writes the kept items of an array whose invalid tools are left out. */
-static void leave_out(struct mg_link *l, const struct mg_msg *m, struct mg_buf *text, struct mg_splice *edits) {
-  struct mg_span item, schema, name;
+static int is_invalid(struct mg_link *l, struct mg_slice doc, struct mg_span item, struct mg_slice name) {
+  struct mg_params p = {NULL, 0};
+  struct mg_span schema;
+  const char *why = NULL;
+  if (!l->modern || !mg_json_get(doc, item, "inputSchema", &schema)) return 0;
+  int bad = mg_params_collect(doc, schema, &p, &why) == MCPGW_E_INVALID;
+  mg_params_done(&p);
+  if (bad) mg_tool_refused(l, name, why);
+  return bad;
+}
+
+static int is_left_out(struct mg_link *l, int kind, struct mg_slice doc, struct mg_span item) {
+  struct mg_buf text;
+  struct mg_span at;
+  struct mg_slice name;
+  int out = 0;
+  if (item.type != MG_JSON_OBJECT || !mg_json_get(doc, item, "name", &at)) return 0;
+  mg_buf_init(&text, 65536);
+  if (mg_span_text(doc, at, &text, &name) == MCPGW_OK)
+    out = (kind == MG_LIST_TOOLS && is_invalid(l, doc, item, name)) || mg_pin_blocks(l, kind, name, mg_span_slice(doc, item));
+  mg_buf_done(&text);
+  return out;
+}
+
+/* Writes the kept items of an array when some are to be left out. */
+static void leave_out(struct mg_link *l, int kind, const struct mg_msg *m, int slot, struct mg_buf *text,
+                      struct mg_splice *edits) {
+  struct mg_span item;
   size_t pos = 0, dropped = 0, kept = 0;
   mg_buf_addc(text, '[');
-  while (mg_json_item(m->doc, m->s[MG_S_R_TOOLS], &pos, &item)) {
-    struct mg_params p = {NULL, 0};
-    const char *why = NULL;
-    int bad = item.type == MG_JSON_OBJECT && mg_json_get(m->doc, item, "inputSchema", &schema) &&
-              mg_params_collect(m->doc, schema, &p, &why) == MCPGW_E_INVALID;
-    mg_params_done(&p);
-    if (bad) {
+  while (mg_json_item(m->doc, m->s[slot], &pos, &item)) {
+    if (is_left_out(l, kind, m->doc, item)) {
       dropped++;
-      if (mg_json_get(m->doc, item, "name", &name)) mg_tool_refused(l, mg_span_inner(m->doc, name), why);
       continue;
     }
     if (kept++) mg_buf_addc(text, ',');
@@ -242,16 +261,22 @@ static void leave_out(struct mg_link *l, const struct mg_msg *m, struct mg_buf *
   }
   mg_buf_addc(text, ']');
   if (!dropped) return;
-  mg_splice_value(edits, m->s[MG_S_R_TOOLS], mg_buf_rc(text) == MCPGW_OK ? mg_buf_slice(text) : MG_LIT("[]"));
+  mg_splice_value(edits, m->s[slot], mg_buf_rc(text) == MCPGW_OK ? mg_buf_slice(text) : MG_LIT("[]"));
 }
 
-void mg_catalog_learn(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, int whole, struct mg_buf *text,
+/* Is there anything that could have to be left out? */
+static int needs_a_look(const struct mg_link *l, struct mg_slice all) {
+  if (l->core->config->pin.mode != MG_PIN_OFF) return 1;
+  return l->modern && (memmem(all.ptr, all.len, "x-mcp-h", 7) || memmem(all.ptr, all.len, "\\u00", 4));
+}
+
+void mg_catalog_learn(struct mg_link *l, int kind, mg_blob *bytes, const struct mg_msg *m, int whole, struct mg_buf *text,
                       struct mg_splice *edits, uint64_t now_ms) {
-  struct mg_table *t = &l->lists[MG_LIST_TOOLS], next = {0};
-  if (m->s[MG_S_R_TOOLS].type != MG_JSON_ARRAY) return;
-  struct mg_slice all = mg_msg_raw(m, MG_S_R_TOOLS);
-  if (memmem(all.ptr, all.len, "x-mcp-h", 7) || memmem(all.ptr, all.len, "\\u00", 4)) leave_out(l, m, text, edits);
-  if (!whole || m->s[MG_S_R_CURSOR].type == MG_JSON_STRING || t->load) return;
-  if (mg_table_add_page(l, MG_LIST_TOOLS, &next, bytes, m) == MCPGW_OK) install(t, &next, now_ms);
+  int slot = kind == MG_LIST_TOOLS ? MG_S_R_TOOLS : MG_S_R_PROMPTS;
+  struct mg_table next = {0};
+  if (m->s[slot].type != MG_JSON_ARRAY) return;
+  if (needs_a_look(l, mg_msg_raw(m, slot))) leave_out(l, kind, m, slot, text, edits);
+  if (!l->lists || !whole || m->s[MG_S_R_CURSOR].type == MG_JSON_STRING || l->lists[kind].load) return;
+  if (mg_table_add_page(l, kind, &next, bytes, m) == MCPGW_OK) install(&l->lists[kind], &next, now_ms);
   mg_table_clear(&next);
 }

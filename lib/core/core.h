@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "mcpgw/session.h"
 #include "mcpgw/transport.h"
 #include "wire/build.h"
 #include "wire/headers.h"
@@ -47,10 +48,11 @@ struct mg_ports {
 };
 
 struct mg_stats { /* counters; every drop and every failure has one */
-  uint64_t requests, replies, errors, cancelled, timeouts, overloaded;
+  uint64_t requests, replies, errors, cancelled, timeouts, overloaded, queued, queue_full;
   uint64_t unknown_ids, unknown_tokens, unknown_responses, dropped_notifications, upstream_protocol;
-  uint64_t links_opened, links_lost, contexts_opened, contexts_ended, lists_fetched, lists_cached, tools_refused;
+  uint64_t links_opened, links_lost, contexts_opened, contexts_ended, contexts_revoked, lists_fetched, lists_cached, tools_refused;
   uint64_t listens_lost, listen_gaps;
+  uint64_t pins_differ, pins_denied;
 };
 
 /* budget and log are BORROWED and must outlive the core; the config is referenced. */
@@ -60,6 +62,7 @@ void mg_core_free(struct mg_core *c);    /* as mg_core_end_all, then frees */
 void mg_core_end_all(struct mg_core *c); /* ends contexts and links, fails calls */
 const struct mg_stats *mg_core_stats(const struct mg_core *c);
 size_t mg_core_calls(const struct mg_core *c); /* downstream requests in flight, listen streams not counted */
+size_t mg_core_queued(const struct mg_core *c); /* of them, those that wait for a place at their upstream */
 size_t mg_core_contexts(const struct mg_core *c);
 /* Finishes what lives long by design (listen streams) with a proper end; new requests are refused. */
 void mg_core_drain(struct mg_core *c);
@@ -73,7 +76,7 @@ struct mg_inbound { /* one message from downstream */
   mg_blob *blob;            /* BORROWED: the core takes a reference where it must keep it */
   const struct mg_msg *msg; /* scanned; its doc lies inside blob */
   struct mg_view view;
-  struct mg_slice principal;
+  const mcpgw_credential *who; /* BORROWED for the call */
   struct mg_sink *sink; /* for requests: gets exactly one final message or one drop */
   mg_header_fn header;  /* NULL where there is no header layer (stdio, in-process) */
   /* Walks the request's headers: it starts at 0; 1 and the next, 0 at the end. */
@@ -86,7 +89,7 @@ struct mg_inbound { /* one message from downstream */
 /* An initialize request. *out is the new context, or NULL when it was refused (an error went to the sink). */
 void mg_core_initialize(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out);
 /* Compares the principal on every use. NULL: not found (or another's). Touches it. */
-struct mg_ctx *mg_core_find(struct mg_core *c, struct mg_slice id, struct mg_slice principal, uint64_t now_ms);
+struct mg_ctx *mg_core_find(struct mg_core *c, struct mg_slice id, const mcpgw_credential *who, uint64_t now_ms);
 /* Any message of a context but its initialize. For requests the sink is answered. For notifications and
  * responses: MCPGW_OK (also when dropped and counted), or an error to be told. */
 int mg_core_legacy(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *in);
@@ -139,9 +142,9 @@ int mg_core_report_upstreams(const struct mg_core *c, const struct mg_page *page
 /* How many upstreams are down; out, when not NULL, gets {"name":"why",…}. */
 size_t mg_core_report_down(const struct mg_core *c, uint64_t now_ms, struct mg_buf *out);
 size_t mg_core_upstreams(const struct mg_core *c);
-/* Ends contexts. Sessions are named by id, by what the listing calls "id", or by the tag of the log: LIMIT
- * when several have that tag. *n: how many ended. */
-enum { MG_REVOKE_SESSION, MG_REVOKE_PRINCIPAL };
+/* Ends contexts. Sessions are named by id, by what the listing calls "id", or by the tag of the log. *n: how
+ * many ended. */
+enum { MG_REVOKE_SESSION = MCPGW_REVOKE_SESSION, MG_REVOKE_PRINCIPAL, MG_REVOKE_TOKEN };
 int mg_core_revoke(struct mg_core *c, int what, struct mg_slice value, size_t *n);
 
 /* ---- time ---------------------------------------------------------------------------------------------- */

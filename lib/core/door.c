@@ -14,7 +14,7 @@ void mg_core_initialize(struct mg_core *c, const struct mg_inbound *in, struct m
                           .text = "initialize needs params with protocolVersion, capabilities and clientInfo"};
   }
   if (rc == MCPGW_OK && (rc = mg_ctx_new(c, in, &ctx)) != MCPGW_OK)
-    f.text = rc == MCPGW_E_LIMIT ? "too many sessions; try again later" : "out of memory";
+    f.text = mg_ctx_refusal(c, rc);
   if (rc == MCPGW_OK && (rc = mg_call_new(c, ctx, in, &call)) != MCPGW_OK) f.text = "out of memory";
   if (rc != MCPGW_OK) {
     mg_refuse(c, in, 0, &f);
@@ -28,8 +28,9 @@ void mg_core_initialize(struct mg_core *c, const struct mg_inbound *in, struct m
 
 /* ---- notifications ---------------------------------------------------------------------------------------- */
 
-static void initialized(struct mg_ctx *ctx) {
+static void initialized(struct mg_ctx *ctx, uint64_t now_ms) {
   ctx->initialized = 1;
+  mg_sessions_confirm(ctx->session, now_ms);
   for (size_t i = 0; i < ctx->view.n; i++)
     if (ctx->links[i]) mg_link_initialized(ctx->links[i]);
 }
@@ -71,7 +72,7 @@ static void pass_to_all(struct mg_core *c, struct mg_ctx *ctx, const struct mg_i
 static int legacy_notification(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *in) {
   struct mg_link *only = ctx->view.n == 1 ? mg_link_peek(c, ctx, ctx->view.first) : NULL;
   switch (in->msg->method) {
-  case MG_M_N_INITIALIZED: initialized(ctx); break;
+  case MG_M_N_INITIALIZED: initialized(ctx, in->now_ms); break;
   case MG_M_N_CANCELLED: cancelled(ctx, in->msg); break;
   case MG_M_N_PROGRESS: return mg_reverse_progress(ctx, in->msg);
   case MG_M_N_ROOTS_CHANGED: pass_to_all(c, ctx, in); break;
@@ -85,7 +86,7 @@ static int legacy_notification(struct mg_core *c, struct mg_ctx *ctx, const stru
 int mg_core_legacy(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *in) {
   const struct mg_msg *m = in->msg;
   struct mg_fault f = {.code = MG_RPC_REQUEST, .delivered = -1};
-  ctx->used_ms = in->now_ms;
+  ctx->session->used_ms = in->now_ms;
   if (m->kind == MG_NOTIFICATION) return legacy_notification(c, ctx, in);
   if (m->kind != MG_REQUEST) return mg_reverse_response(ctx, m);
   if (m->method == MG_M_INITIALIZE)

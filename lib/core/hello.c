@@ -181,8 +181,7 @@ void mg_merge_discover(struct mg_call *call, uint64_t now_ms) {
 
 /* A context whose initialize failed is of no use: it ends at the next tick, after the reply has left. */
 static void doom(struct mg_ctx *ctx, uint64_t now_ms) {
-  ctx->created_ms = 0;
-  mg_heap_set(&ctx->core->expiries, &ctx->expiry, now_ms);
+  mg_sessions_hurry(ctx->session, now_ms);
 }
 
 static void forward_hello(struct mg_call *call, mg_blob *hello) {

@@ -181,7 +181,7 @@ static int reason_of(const mcpgw_failure *why, int method) {
   default: break;
   }
   if (why->http_status >= 400 && why->http_status < 500) return MG_WHY_UPSTREAM_PROTOCOL;
-  if (why->delivered != MCPGW_DELIVERED_NO && !why->http_status && method == MG_M_TOOLS_CALL) return MG_WHY_OUTCOME_UNKNOWN;
+  if (why->delivered != MCPGW_DELIVERED_NO && why->http_status < 300 && method == MG_M_TOOLS_CALL) return MG_WHY_OUTCOME_UNKNOWN;
   return MG_WHY_UPSTREAM_UNAVAILABLE;
 }
 

@@ -31,6 +31,7 @@ static struct mg_link **slot_of(struct mg_link *l) {
 
 void mg_link_free(struct mg_link *l) {
   mg_list_del(&l->node);
+  mg_gates_done(&l->own);
   mg_catalog_done(l);
   mg_cache_done(l);
   mg_map_free(l->legs);
@@ -48,10 +49,15 @@ static struct mg_link *link_new(struct mg_upstream *up, struct mg_ctx *ctx) {
   l->revision = ctx ? ctx->revision : MG_REV_LATEST_MODERN;
   l->legs = mg_map_new(MG_MAX_LEGS);
   mg_list_init(&l->waiters);
-  int needs_lists = !ctx || ctx->view.n > 1;
+  int needs_lists = !ctx || ctx->view.n > 1 || up->core->config->pin.mode != MG_PIN_OFF;
   if (needs_lists) l->lists = mg_calloc(MG_LIST_KINDS, sizeof *l->lists);
   for (int i = 0; l->lists && i < MG_LIST_KINDS; i++) mg_list_init(&l->lists[i].waiters);
-  if (l->legs && (l->lists || !needs_lists)) return l;
+  /* each process is a server of its own: sixteen busy sessions must not hold up the seventeenth's */
+  int own = up->cfg->kind == MG_SERVER_STDIO;
+  l->gates = own ? &l->own : &up->gates;
+  int rc = own ? mg_gates_init(&l->own, up->core, up->cfg) : MCPGW_OK;
+  if (rc == MCPGW_OK && l->legs && (l->lists || !needs_lists)) return l;
+  mg_gates_done(&l->own);
   mg_map_free(l->legs);
   mg_free(l->lists);
   mg_free(l);
@@ -74,8 +80,12 @@ static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, uin
   mg_err_clear(&said);
   int rc = l ? c->ports->link_open(c->ports_arg, l, &l->port, &l->cancel_closes, &said) : MCPGW_E_NOMEM;
   if (rc != MCPGW_OK) {
-    back_off(up, now_ms);
-    if (rc == MCPGW_E_NOMEM || rc == MCPGW_E_LIMIT) why->reason = MG_WHY_OVERLOADED;
+    if (rc == MCPGW_E_NOMEM || rc == MCPGW_E_LIMIT) { /* our want, which may pass any moment */
+      why->reason = MG_WHY_OVERLOADED;
+      why->retry_after_ms = 1000;
+    } else {
+      back_off(up, now_ms);
+    }
     const char *text = mg_err_text(&said);
     snprintf(up->error, sizeof up->error, "upstream \"%s\": %s", up->cfg->name, *text ? text : mg_rc_name(rc));
     why->text = up->error;
@@ -163,6 +173,7 @@ static void to_graveyard(struct mg_link *l, int graceful) {
   mg_list_add(&l->core->graveyard, &l->node);
   l->core->ports->link_close(l->port, graceful);
   l->port = NULL;
+  mg_gates_flush(&l->own);
 }
 
 /* A server that greets and dies before its first answer, time and again (on tools/list, say), would be

@@ -120,7 +120,7 @@ static void add_table(struct page *p, const struct mg_table *t) {
   p->is_private |= t->is_private;
   p->generation = p->generation * 31 + t->generation;
   for (size_t i = 0; i < t->n; i++) {
-    if (p->seen++ < p->skip) continue;
+    if (t->items[i].blocked || p->seen++ < p->skip) continue;
     if (p->taken == PAGE_ITEMS || (p->taken && p->out.len + t->items[i].raw.len > PAGE_BYTES)) p->more = 1;
     if (!p->more) add_item(p, &t->items[i]);
   }

@@ -53,15 +53,33 @@ static void filter_tasks(struct mg_call *call, const struct mg_msg *m, struct mg
   mg_splice_value(sp, m->s[MG_S_R_TASKS], mg_buf_rc(kept) == MCPGW_OK ? mg_buf_slice(kept) : MG_LIT("[]"));
 }
 
-static void edit_error(struct mg_call *call, const struct mg_msg *m, struct mg_splice *sp) {
-  /* codes that a revision forbids (DESIGN §6): the modern era has no -32002 */
-  if (call->modern && error_code(m) == RESOURCE_NOT_FOUND) mg_splice_value(sp, m->s[MG_S_E_CODE], MG_LIT("-32602"));
+/* The modern era has no -32002 but -32602, whose data names the resource: the one that was asked for, in the
+ * client's own spelling, unless the upstream names it itself. */
+static void not_found(struct mg_call *call, const struct mg_msg *m, struct mg_splice *sp, struct mg_buf *text) {
+  struct mg_msg asked;
+  struct mg_wire_fault why;
+  struct mg_span data = m->s[MG_S_E_DATA], uri;
+  mg_splice_value(sp, m->s[MG_S_E_CODE], MG_LIT("-32602"));
+  if (data.type != MG_JSON_NONE && (data.type != MG_JSON_OBJECT || mg_json_get(m->doc, data, "uri", &uri))) return;
+  if (!call->blob || mg_wire_parse(call->doc, &asked, &why) != MCPGW_OK || asked.s[MG_S_URI].type != MG_JSON_STRING) return;
+  size_t start = text->len;
+  mg_buf_addz(text, data.type == MG_JSON_OBJECT ? "\"uri\":" : "\"data\":{\"uri\":");
+  mg_buf_adds(text, mg_msg_raw(&asked, MG_S_URI));
+  if (data.type != MG_JSON_OBJECT) mg_buf_addc(text, '}');
+  if (mg_buf_rc(text) != MCPGW_OK) return;
+  mg_splice_insert(sp, m->doc, data.type == MG_JSON_OBJECT ? data : m->s[MG_S_ERROR], mg_slice_sub(mg_buf_slice(text), start, text->len));
+}
+
+static void edit_error(struct mg_call *call, const struct mg_msg *m, struct mg_splice *sp, struct mg_buf *text) {
+  /* codes that a revision forbids (DESIGN §6) */
+  if (call->modern && error_code(m) == RESOURCE_NOT_FOUND) not_found(call, m, sp, text);
   if (m->s[MG_S_E_ORIGIN].type == MG_JSON_STRING && mg_span_streq(m->doc, m->s[MG_S_E_ORIGIN], MG_LIT("gateway")))
     mg_splice_value(sp, m->s[MG_S_E_ORIGIN], MG_LIT("\"upstream\""));
 }
 
 void mg_reply_edit(struct mg_call *call, const struct mg_msg *m, struct mg_splice *sp, struct mg_buf *text) {
   mg_splice_init(sp);
+  if (m->kind == MG_ERROR) mg_buf_reserve(text, 2 * MG_ID_MAX + (call->blob ? call->doc.len : 0)); /* it may not move */
   if (m->s[MG_S_ID].type != MG_JSON_NONE) {
     mg_splice_value(sp, m->s[MG_S_ID], mg_text_slice(&call->id));
   } else { /* an error of the modern era may lack its id; the client gets it back */
@@ -70,7 +88,7 @@ void mg_reply_edit(struct mg_call *call, const struct mg_msg *m, struct mg_splic
     mg_splice_insert(sp, m->doc, mg_json_whole(m->doc), mg_buf_slice(text));
   }
   if (m->kind == MG_ERROR) {
-    edit_error(call, m, sp);
+    edit_error(call, m, sp, text);
     return;
   }
   mg_strip_private(sp, m->doc, m->s[MG_S_R_META]);
@@ -103,8 +121,8 @@ static void on_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m,
   learn(call, leg->link, m, now_ms);
   mg_buf_init(&text, MG_MAX_LIST_BYTES * 4);
   mg_reply_edit(call, m, &sp, &text);
-  if (call->method == MG_M_TOOLS_LIST && leg->link->modern && m->kind == MG_RESULT)
-    mg_catalog_learn(leg->link, bytes, m, !call->paged, &text, &sp, now_ms);
+  if ((call->method == MG_M_TOOLS_LIST || call->method == MG_M_PROMPTS_LIST) && m->kind == MG_RESULT)
+    mg_catalog_learn(leg->link, mg_list_kind(call->method), bytes, m, !call->paged, &text, &sp, now_ms);
   mg_blob *kept = mg_cache_keep(call, leg->link, m, &sp, now_ms);
   if (kept) mg_call_emit(call, kept, 1, 200);
   else mg_call_forward(call, bytes, m->doc, &sp, 1, m->kind == MG_ERROR ? mg_code_status(code, call->modern) : 200);

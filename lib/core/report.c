@@ -105,24 +105,25 @@ static void one_context(const struct mg_page *page, const void *what) {
   size_t links = 0;
   for (size_t i = 0; i < ctx->view.n; i++) links += ctx->links[i] != NULL;
   add_id(b, "id", ctx);
-  add_text(b, "principal", ctx->principal);
+  add_text(b, "principal", ctx->session->principal->name);
   add_text(b, "revision", mg_revision_name(ctx->revision));
   add_truth(b, "initialized", ctx->initialized);
-  add_truth(b, "stream_open", ctx->channel != NULL);
   add_number(b, "links", links);
   add_number(b, "in_flight", ctx->calls ? mg_map_count(ctx->calls) : 0);
-  add_number(b, "age_ms", since(ctx->created_ms, page->now_ms));
-  add_number(b, "idle_ms", since(ctx->used_ms, page->now_ms));
+  add_number(b, "age_ms", since(ctx->session->created_ms, page->now_ms));
+  add_number(b, "idle_ms", since(ctx->session->used_ms, page->now_ms));
 }
 
 int mg_core_report_contexts(const struct mg_core *c, const struct mg_page *page) {
   struct pick p;
-  struct mg_ctx *ctx;
+  struct mcpgw_session *s;
   size_t it = 0;
   p.page = page;
   p.n = p.total = 0;
-  while ((ctx = mg_map_next(c->contexts, &it, NULL)))
-    if (wanted(page->principal, ctx->principal) && speaks_to(ctx, page->upstream)) offer(&p, ctx->number, ctx);
+  while ((s = mg_map_next(c->sessions->by_id, &it, NULL))) {
+    const struct mg_ctx *ctx = s->user;
+    if (wanted(page->principal, ctx->session->principal->name) && speaks_to(ctx, page->upstream)) offer(&p, ctx->number, ctx);
+  }
   return write_page(&p, one_context, page->out);
 }
 
@@ -138,7 +139,7 @@ static void one_link(const struct mg_page *page, const void *what) {
   add_number(b, "number", l->number);
   add_text(b, "upstream", l->up->cfg->name);
   add_id(b, "session", l->ctx);
-  add_text(b, "principal", l->ctx ? l->ctx->principal : NULL);
+  add_text(b, "principal", l->ctx ? l->ctx->session->principal->name : NULL);
   add_text(b, "era", l->modern ? "modern" : "legacy");
   add_text(b, "revision", mg_revision_name(l->revision));
   add_text(b, "state", link_state(l));
@@ -154,7 +155,7 @@ int mg_core_report_links(const struct mg_core *c, const struct mg_page *page, in
   p.n = p.total = 0;
   for (struct mg_list *n = c->links.next; n != &c->links; n = n->next) {
     const struct mg_link *l = MG_CONTAINER(n, struct mg_link, node);
-    if (!wanted(page->upstream, l->up->cfg->name) || !wanted(page->principal, l->ctx ? l->ctx->principal : NULL)) continue;
+    if (!wanted(page->upstream, l->up->cfg->name) || !wanted(page->principal, l->ctx ? l->ctx->session->principal->name : NULL)) continue;
     if (!children || (page->pid_of && page->pid_of(l->port) > 0)) offer(&p, l->number, l);
   }
   return write_page(&p, one_link, page->out);
@@ -185,7 +186,8 @@ static int is_down(const struct mg_upstream *up, uint64_t now_ms) {
 static const char *upstream_state(const struct mg_upstream *up, size_t links, uint64_t now_ms) {
   if (up->n_ready) return "up";
   if (is_down(up, now_ms)) return "down";
-  return links ? "opening" : "idle";
+  if (links) return "opening";
+  return up->failures ? "failing" : "idle"; /* failing: the next call will try again */
 }
 
 static void one_upstream(const struct mg_page *page, const void *what) {
@@ -248,38 +250,16 @@ size_t mg_core_upstreams(const struct mg_core *c) {
 
 /* ---- revocation ------------------------------------------------------------------------------------------------ */
 
-/* By its whole id, by what listings call it, or by the tag of the log. */
-static int is_named(const struct mg_ctx *ctx, struct mg_slice name) {
+/* What listings call it: its number in this process before its tag. */
+static struct mg_slice tag_of(struct mg_slice name) {
   struct mg_slice tag = name, head;
   uint64_t number;
-  if (mg_slice_eqz(name, ctx->id) || mg_slice_eqz(name, mg_ctx_tag(ctx))) return 1;
-  return mg_slice_cut(&tag, '-', &head) && mg_slice_u64(head, &number) == MCPGW_OK && number == ctx->number &&
-         mg_slice_eqz(tag, mg_ctx_tag(ctx));
-}
-
-static int revoke_named(struct mg_core *c, struct mg_slice name, size_t *n) {
-  struct mg_ctx *ctx, *found = NULL;
-  size_t it = 0;
-  while ((ctx = mg_map_next(c->contexts, &it, NULL))) {
-    if (!is_named(ctx, name)) continue;
-    if (found) return MCPGW_E_LIMIT;
-    found = ctx;
-  }
-  if (found) mg_core_end(c, found, "it was revoked");
-  *n = found != NULL;
-  return MCPGW_OK;
+  return mg_slice_cut(&tag, '-', &head) && mg_slice_u64(head, &number) == MCPGW_OK ? tag : name;
 }
 
 int mg_core_revoke(struct mg_core *c, int what, struct mg_slice value, size_t *n) {
-  struct mg_ctx *ctx;
-  size_t it = 0;
-  if (what == MG_REVOKE_SESSION) return revoke_named(c, value, n);
   *n = 0;
-  while ((ctx = mg_map_next(c->contexts, &it, NULL))) {
-    if (!mg_slice_eqz(value, ctx->principal)) continue;
-    mg_core_end(c, ctx, "its principal was revoked");
-    ++*n;
-    it = 0;
-  }
-  return MCPGW_OK;
+  int rc = mg_sessions_revoke(c->sessions, (uint32_t)what, what == MG_REVOKE_SESSION ? tag_of(value) : value, n);
+  c->stats.contexts_revoked += *n;
+  return rc;
 }

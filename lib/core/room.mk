@@ -1,3 +1,6 @@
-core := brain door session link handshake inbound leg call limits request forward reply route cache catalog items merge hello reverse restore
+core := brain door link handshake inbound leg call limits request forward reply route catalog items merge hello reverse restore
 core += listen feed tap filter
 core += report
+core += session context
+core += gate
+core += cache pin

@@ -90,7 +90,7 @@ void mg_access_cors(struct mcpgw_gateway *gw, struct mg_exchange *x, struct mg_b
   mg_buf_addz(out, "\r\nAccess-Control-Expose-Headers: Mcp-Session-Id, WWW-Authenticate\r\n");
 }
 
-struct mg_slice mg_access_principal(struct mcpgw_gateway *gw, struct mg_exchange *x) {
+void mg_access_caller(struct mcpgw_gateway *gw, struct mg_exchange *x, mcpgw_credential *who) {
   (void)gw, (void)x;
-  return MG_LIT("local");
+  *who = (mcpgw_credential){.struct_size = sizeof *who, .principal = "local", .principal_len = 5};
 }

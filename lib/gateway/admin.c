@@ -99,8 +99,8 @@ static void tell(struct mcpgw_gateway *gw, struct mg_exchange *x, struct mg_slic
 
 /* ---- revoking ------------------------------------------------------------------------------------------------------ */
 
-static const struct mg_field fields[] = {{"session", 7, 0, NULL}, {"principal", 9, 1, NULL}};
-static const struct mg_shape shape = {fields, 2};
+static const struct mg_field fields[] = {{"session", 7, 0, NULL}, {"principal", 9, 1, NULL}, {"token", 5, 2, NULL}};
+static const struct mg_shape shape = {fields, 3};
 
 static void revoked(struct mg_exchange *x, size_t n) {
   char text[64];
@@ -108,13 +108,15 @@ static void revoked(struct mg_exchange *x, size_t n) {
   reply(x, n ? 200 : 404, JSON, mg_slice(text, (size_t)len));
 }
 
-/* {"session": ID} or {"principal": NAME} */
+/* {"session": ID}, {"principal": NAME} or {"token": ID}: one of them. */
 static int read_order(struct mg_slice doc, int *what, struct mg_buf *value) {
-  static const int kinds[] = {MG_REVOKE_SESSION, MG_REVOKE_PRINCIPAL};
-  struct mg_span spans[2], root;
-  if (mg_json_scan(doc, &shape, spans, 2, &root, NULL) != MCPGW_OK || root.type != MG_JSON_OBJECT) return MCPGW_E_PARSE;
-  if ((spans[0].type == MG_JSON_NONE) == (spans[1].type == MG_JSON_NONE)) return MCPGW_E_PARSE;
-  int which = spans[0].type == MG_JSON_NONE;
+  static const int kinds[] = {MG_REVOKE_SESSION, MG_REVOKE_PRINCIPAL, MG_REVOKE_TOKEN};
+  struct mg_span spans[3], root;
+  int which = -1, named = 0;
+  if (mg_json_scan(doc, &shape, spans, 3, &root, NULL) != MCPGW_OK || root.type != MG_JSON_OBJECT) return MCPGW_E_PARSE;
+  for (int i = 0; i < 3; i++)
+    if (spans[i].type != MG_JSON_NONE && ++named) which = i;
+  if (named != 1) return MCPGW_E_PARSE;
   *what = kinds[which];
   return mg_span_unescape(doc, spans[which], value);
 }
@@ -128,18 +130,17 @@ static void on_revoke(struct mcpgw_gateway *gw, struct mg_exchange *x, const str
   if (rc == MCPGW_OK) rc = mg_gw_revoke(gw, what, mg_buf_slice(&value), &n);
   mg_buf_done(&value);
   if (rc == MCPGW_OK) revoked(x, n);
-  else if (rc == MCPGW_E_PARSE) refuse(x, 400, "", "send {\"session\": ID} or {\"principal\": NAME}");
-  else if (rc == MCPGW_E_LIMIT) refuse(x, 409, "", "several sessions have this tag; use the id of GET /contexts");
+  else if (rc == MCPGW_E_PARSE) refuse(x, 400, "", "send {\"session\": ID}, {\"principal\": NAME} or {\"token\": ID}");
   else fail(x, rc);
 }
 
 int mg_gw_revoke(struct mcpgw_gateway *gw, int what, struct mg_slice value, size_t *n) {
+  static const char *const by[] = {"", "session", "principal", "token"};
   char count[24];
   int rc = value.len ? mg_core_revoke(gw->core, what, value, n) : MCPGW_E_PARSE;
   if (rc != MCPGW_OK) return rc;
   snprintf(count, sizeof count, "%zu", *n);
-  mg_log(&gw->log, MG_LOG_WARN, "admin.revoked", "by", what == MG_REVOKE_PRINCIPAL ? "principal" : "session", "ended", count,
-         (char *)0);
+  mg_log(&gw->log, MG_LOG_WARN, "admin.revoked", "by", by[what], "ended", count, (char *)0);
   mg_gw_settle(gw);
   return MCPGW_OK;
 }

@@ -1,6 +1,7 @@
 /* gateway/endpoint: owns the MCP endpoint over HTTP: which path, which era, which session, and the HTTP
  * statuses that are decided before anything is passed on. Both eras are served on one endpoint; the era is
  * judged per request (DESIGN §6). */
+#include <ctype.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -13,6 +14,7 @@ struct post {
   struct mg_exchange *x;
   const struct mg_http_request *r;
   struct mg_view view;
+  mcpgw_credential who;
   struct mg_inbound in;
 };
 
@@ -168,7 +170,7 @@ static struct mg_ctx *find_session(const struct post *p, struct mg_slice id) {
                                              : "Mcp-Session-Id is missing; send initialize first");
     return NULL;
   }
-  struct mg_ctx *ctx = mg_core_find(p->gw->core, sid, mg_access_principal(p->gw, p->x), p->in.now_ms);
+  struct mg_ctx *ctx = mg_core_find(p->gw->core, sid, &p->who, p->in.now_ms);
   struct mg_view v = ctx ? mg_ctx_view(ctx) : p->view;
   if (ctx && v.first == p->view.first && v.n == p->view.n && mg_ctx_user(ctx)) return ctx;
   session_ended(p, id);
@@ -386,12 +388,39 @@ static void on_delete(struct post *p) {
   reply_with(p->gw, p->x, 204, "", mg_slice(NULL, 0));
 }
 
+static int is_param_header(struct mg_slice name) {
+  static const char head[] = "mcp-param-", token[] = "!#$%&'*+-.^_`|~";
+  if (name.len < sizeof head || !mg_slice_ieqz(mg_slice_sub(name, 0, sizeof head - 1), head)) return 0;
+  for (size_t i = 0; i < name.len; i++)
+    if (!isalnum((unsigned char)name.ptr[i]) && !memchr(token, name.ptr[i], sizeof token - 1)) return 0;
+  return 1;
+}
+
+/* Which Mcp-Param-* there are is the tools' matter: those that the browser asks for are allowed. */
+static void add_param_headers(const struct post *p, struct mg_buf *h) {
+  struct mg_slice asked = mg_exchange_header(p->x, "access-control-request-headers", NULL), one;
+  for (int n = 0; n < MG_PARAMS_MAX && mg_slice_cut(&asked, ',', &one);) {
+    one = mg_slice_trim(one);
+    if (!is_param_header(one)) continue;
+    mg_buf_addz(h, ", ");
+    mg_buf_adds(h, one);
+    n++;
+  }
+}
+
 static void on_options(struct post *p) {
-  reply_with(p->gw, p->x, 204,
-             "Allow: GET, POST, DELETE, OPTIONS\r\nAccess-Control-Allow-Methods: GET, POST, DELETE\r\n"
-             "Access-Control-Allow-Headers: Content-Type, Accept, Authorization, Last-Event-ID, Mcp-Session-Id, "
-             "MCP-Protocol-Version, Mcp-Method, Mcp-Name\r\nAccess-Control-Max-Age: 600\r\n",
-             mg_slice(NULL, 0));
+  struct mg_buf h;
+  mg_buf_init(&h, 4096);
+  mg_buf_addz(&h, "Allow: GET, POST, DELETE, OPTIONS\r\nAccess-Control-Allow-Methods: GET, POST, DELETE\r\n"
+                  "Access-Control-Max-Age: 600\r\nVary: Access-Control-Request-Headers\r\n"
+                  "Access-Control-Allow-Headers: Content-Type, Accept, Authorization, Idempotency-Key, Last-Event-ID, "
+                  "Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name");
+  add_param_headers(p, &h);
+  mg_buf_addz(&h, "\r\n");
+  mg_buf_addc(&h, 0);
+  if (mg_buf_rc(&h) == MCPGW_OK) reply_with(p->gw, p->x, 204, h.ptr, mg_slice(NULL, 0));
+  else plain(p->gw, p->x, 431, "", "too many headers are asked for\n");
+  mg_buf_done(&h);
 }
 
 /* /mcp is everything, /mcp/<server> one upstream. */
@@ -419,8 +448,9 @@ static void on_request(void *data, struct mg_exchange *x, const struct mg_http_r
   } else if (!find_view(gw, r->path, &p.view)) {
     plain(gw, x, 404, "", "the MCP endpoint is /mcp, or /mcp/<server> for one server\n");
   } else {
-    p.in = (struct mg_inbound){.view = p.view, .principal = mg_access_principal(gw, x), .header = get_header,
-                               .next_header = next_header, .header_arg = x, .now_ms = mg_gw_now(gw)};
+    mg_access_caller(gw, x, &p.who);
+    p.in = (struct mg_inbound){.view = p.view, .who = &p.who, .header = get_header, .next_header = next_header,
+                               .header_arg = x, .now_ms = mg_gw_now(gw)};
     if (mg_slice_eqz(r->method, "POST")) on_post(&p);
     else if (mg_slice_eqz(r->method, "GET")) on_get(&p);
     else if (mg_slice_eqz(r->method, "DELETE")) on_delete(&p);

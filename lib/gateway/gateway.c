@@ -1,6 +1,7 @@
 /* gateway/gateway: owns the gateway object: what it is made of, its clock, its stop. It knows no
  * protocol. */
 #include "gateway/gateway.h"
+#include "transport/stdio.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -103,6 +104,7 @@ int mg_gw_stop(struct mcpgw_gateway *gw, uint64_t deadline_ms) {
     gw->stop_ms = now + deadline_ms;
     if (gw->server) mg_http_server_stop_accepting(gw->server);
     mg_core_drain(gw->core);
+    mg_streams_stop(gw);
   }
   mg_gw_settle(gw);
   return MCPGW_OK;
@@ -144,6 +146,7 @@ int mg_gw_new(struct mg_config *config, const mcpgw_gateway_options *o, struct m
   gw->log.write = o->log;
   gw->log.data = o->log_data;
   mg_heap_init(&gw->alarms, MAX_ALARMS);
+  mg_list_init(&gw->orphans);
   mg_list_init(&gw->closing);
   mg_list_init(&gw->clients);
   mg_list_init(&gw->events);
@@ -286,6 +289,8 @@ static int write_counters(const struct counter *v, size_t n, char **out) {
 
 int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
   const struct mg_stats *s = mg_core_stats(gw->core);
+  struct mg_stdio_stats kids;
+  mg_gw_children_stats(gw, &kids);
   const struct counter v[] = {
       {"requests", s->requests},
       {"replies", s->replies},
@@ -293,6 +298,8 @@ int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
       {"cancelled", s->cancelled},
       {"timeouts", s->timeouts},
       {"overloaded", s->overloaded},
+      {"queued", s->queued},
+      {"queue_full", s->queue_full},
       {"unknown_ids", s->unknown_ids},
       {"unknown_tokens", s->unknown_tokens},
       {"unknown_responses", s->unknown_responses},
@@ -304,8 +311,11 @@ int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
       {"listen_gaps", s->listen_gaps},
       {"contexts_opened", s->contexts_opened},
       {"contexts_ended", s->contexts_ended},
+      {"contexts_revoked", s->contexts_revoked},
       {"lists_fetched", s->lists_fetched},
       {"lists_cached", s->lists_cached},
+      {"pins_differ", s->pins_differ},
+      {"pins_denied", s->pins_denied},
       {"tools_refused", s->tools_refused},
       {"streams_cut", gw->streams_cut},
       {"replays_dropped", gw->replays_dropped},
@@ -313,6 +323,14 @@ int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
       {"log_lines_dropped", gw->log.dropped},
       {"contexts", mg_core_contexts(gw->core)},
       {"calls", mg_core_calls(gw->core)},
+      {"calls_queued", mg_core_queued(gw->core)},
+      {"children_started", kids.started},
+      {"children_refused", kids.refused},
+      {"children_dropped_messages", kids.dropped},
+      {"children_noise_lines", kids.noise_lines},
+      {"children_stderr_lines", kids.stderr_lines},
+      {"children_hidden_lines", kids.hidden_lines},
+      {"children_held_back", kids.held},
       {"children", (uint64_t)mg_child_count(gw->loop)},
       {"connections", gw->server ? mg_http_server_connections(gw->server) : 0},
       {"memory_bytes", gw->budget.used},

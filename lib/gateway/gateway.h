@@ -58,6 +58,7 @@ struct mcpgw_gateway {
   struct mg_timer *timer, *limit; /* limit: of one turn that may block for a while */
   uint64_t armed_ms;
   struct mg_heap alarms;
+  struct mg_list orphans; /* legacy streams whose client may come back */
   struct mg_list closing; /* links whose transport is to be closed in a turn of its own */
   int closing_posted;
 
@@ -96,6 +97,14 @@ extern const struct mg_ports mg_gw_ports;
 int mg_gw_transports(struct mcpgw_gateway *gw); /* one for each configured server */
 int mg_gw_set_transport(struct mcpgw_gateway *gw, struct mg_slice name, const mcpgw_transport_ops *ops, void *transport);
 void mg_gw_close_links(struct mcpgw_gateway *gw);
+
+/* ---- children.c ------------------------------------------------------------------------------------------ */
+struct mg_stdio_stats;
+/* MCPGW_E_CONFIG with a text: a server asks for what cannot be had. Before a gateway is made of it. */
+int mg_gw_check_children(const struct mg_config *c, const char *launcher, struct mg_err *err);
+int mg_gw_make_stdio(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, struct mg_gw_upstream *up);
+void mg_gw_children_stats(const struct mcpgw_gateway *gw, struct mg_stdio_stats *sum);
+
 /* The view a path segment or slug names; n 0: no such server. Empty: everything. */
 struct mg_view mg_gw_view(const struct mcpgw_gateway *gw, struct mg_slice slug);
 
@@ -112,7 +121,8 @@ extern const struct mg_http_events mg_gw_http_events;
 int mg_access_check(struct mcpgw_gateway *gw, struct mg_exchange *x, const struct mg_http_request *r, const char **why);
 /* Appends the CORS response headers an allowed origin gets. */
 void mg_access_cors(struct mcpgw_gateway *gw, struct mg_exchange *x, struct mg_buf *out);
-struct mg_slice mg_access_principal(struct mcpgw_gateway *gw, struct mg_exchange *x);
+/* Who sent this request, as far as it has been authenticated; texts BORROWED for the call. */
+void mg_access_caller(struct mcpgw_gateway *gw, struct mg_exchange *x, mcpgw_credential *who);
 
 /* ---- replay.c: what a legacy stream remembers, so that a client may resume it ------------------------------ */
 struct mg_replay_event {
@@ -148,6 +158,7 @@ void mg_stream_gone(struct mg_stream *st, struct mg_exchange *x); /* the client'
 void mg_stream_watch(struct mg_stream *st, struct mg_stream **self);
 void mg_stream_bind(struct mg_stream *st, struct mg_session *s);
 void mg_stream_close(struct mg_stream *st); /* ends it, whatever was pending; frees */
+void mg_streams_stop(struct mcpgw_gateway *gw); /* nobody can come back any more: their calls are cancelled */
 struct mg_list *mg_stream_node(struct mg_stream *st);
 struct mg_stream *mg_stream_of(struct mg_list *node);
 

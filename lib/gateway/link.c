@@ -3,10 +3,6 @@
 #include "base/mem.h"
 #include "gateway/gateway.h"
 #include "transport/http.h"
-#include "transport/stdio.h"
-
-#define TERM_MS 2000 /* after stdin was closed */
-#define KILL_MS 2000 /* after TERM */
 
 /* ---- ports -------------------------------------------------------------------------------------------- */
 
@@ -107,19 +103,6 @@ const struct mg_ports mg_gw_ports = {port_open,    port_send,      port_cancel, 
 
 /* ---- transports ------------------------------------------------------------------------------------------- */
 
-static int make_stdio(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, struct mg_gw_upstream *up) {
-  struct mg_stdio_config c = {.loop = gw->loop,
-                              .argv = s->argv,
-                              .env = s->env,
-                              .cwd = s->cwd,
-                              .launcher = gw->launcher,
-                              .term_ms = TERM_MS,
-                              .kill_ms = KILL_MS};
-  up->ops = &mg_transport_stdio_ops;
-  up->transport_free = mg_transport_stdio_free;
-  return mg_transport_stdio_new(&c, &up->transport);
-}
-
 /* libcurl is only brought up where there is an http server: it costs a few descriptors. */
 static int make_http(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, struct mg_gw_upstream *up) {
   int rc = gw->http ? MCPGW_OK : mg_http_client_new(gw->loop, &gw->log, &gw->http);
@@ -138,7 +121,7 @@ int mg_gw_transports(struct mcpgw_gateway *gw) {
   for (size_t i = 0; i < gw->config->n_servers; i++) {
     const struct mg_cfg_server *s = &gw->config->servers[i];
     int rc = MCPGW_OK;
-    if (s->kind == MG_SERVER_STDIO) rc = make_stdio(gw, s, &gw->ups[i]);
+    if (s->kind == MG_SERVER_STDIO) rc = mg_gw_make_stdio(gw, s, &gw->ups[i]);
     else if (s->kind == MG_SERVER_HTTP) rc = make_http(gw, s, &gw->ups[i]);
     else if (s->kind == MG_SERVER_SSE)
       mg_log(&gw->log, MG_LOG_ERROR, "config.unsupported", "server", s->name, "text",

@@ -257,7 +257,8 @@ static int one(struct mcpgw_client *c, mg_blob *blob, struct mg_slice doc) {
     return MCPGW_OK;
   }
   /* a principal that no listener's caller can be: sessions are found by it, and this is none */
-  struct mg_inbound in = {.blob = blob, .msg = &m, .view = c->view, .principal = MG_LIT("in-process"),
+  const mcpgw_credential who = {.struct_size = sizeof who, .principal = "in-process", .principal_len = 10};
+  struct mg_inbound in = {.blob = blob, .msg = &m, .view = c->view, .who = &who,
                           .sink = &c->out.sink, .now_ms = mg_gw_now(c->gw)};
   int is_modern = m.s[MG_S_META_VERSION].type != MG_JSON_NONE || m.s[MG_S_META_CAPABILITIES].type != MG_JSON_NONE ||
                   (!c->ctx && m.method == MG_M_N_CANCELLED);

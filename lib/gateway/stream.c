@@ -24,6 +24,7 @@ struct mg_stream {
   struct mg_exchange *x;  /* NULL: the connection is gone, or was never there (channel) */
   struct mg_session *session; /* NULL: modern */
   struct mg_list node;    /* in the session */
+  struct mg_list orphan;  /* in gw->orphans: calls are under way and nobody is connected */
   struct mg_stream **self;
   uint64_t number, seq, sent_seq, wrote_ms;
   int mode, batch, is_channel;
@@ -65,6 +66,7 @@ void mg_stream_bind(struct mg_stream *st, struct mg_session *s) {
 static void stream_free(struct mg_stream *st) {
   if (st->self) *st->self = NULL;
   if (st->session) mg_session_remove(st->session, st);
+  mg_list_del(&st->orphan);
   mg_gw_alarm_off(st->gw, &st->alarm);
   st->gw->replays_dropped += st->replay.dropped;
   mg_replay_done(&st->replay);
@@ -90,16 +92,31 @@ static int headers_of(struct mg_stream *st, const char *type, const char *sessio
   return mg_buf_rc(h);
 }
 
+/* Nobody is connected: a legacy client has resume_ms to come back, unless nobody can any more. */
+static void wait_for_client(struct mg_stream *st) {
+  uint64_t patience = st->session && !st->gw->stopping ? st->gw->config->resume_ms : 0;
+  if (st->is_channel) {
+    mg_gw_alarm_off(st->gw, &st->alarm);
+    return;
+  }
+  mg_list_add(&st->gw->orphans, &st->orphan);
+  mg_gw_alarm(st->gw, &st->alarm, mg_gw_now(st->gw) + patience);
+}
+
 /* Cuts a connection that cannot be written to. The core may be on the stack: what follows from it (a modern
  * call is cancelled, a legacy one waits to be resumed) happens when the alarm rings. */
-static void lose_connection(struct mg_stream *st) {
+static void cut(struct mg_stream *st, const char *why) {
   struct mg_exchange *x = st->x;
   st->gw->streams_cut++;
-  mg_log(&st->gw->log, MG_LOG_WARN, "stream.cut", "reason", "the client reads too slowly", (char *)0);
+  mg_log(&st->gw->log, MG_LOG_WARN, "stream.cut", "reason", why, (char *)0);
   mg_exchange_set(x, NULL);
   mg_exchange_cut(x);
   st->x = NULL;
-  if (!st->is_channel) mg_gw_alarm(st->gw, &st->alarm, mg_gw_now(st->gw) + (st->session ? st->gw->config->resume_ms : 0));
+  wait_for_client(st);
+}
+
+static void lose_connection(struct mg_stream *st) {
+  cut(st, "the client reads too slowly");
 }
 
 static int write_text(struct mg_stream *st, const char *text, size_t len) {
@@ -357,6 +374,8 @@ static void on_alarm(struct mg_alarm *a, uint64_t now_ms) {
   } else if (st->mode == PENDING) {
     begin(st);
     flush_batch(st);
+  } else if (mg_exchange_silent_ms(st->x) >= st->gw->config->heartbeat_ms) {
+    cut(st, "the client has vanished");
   } else if (now_ms >= st->wrote_ms + st->gw->config->heartbeat_ms) {
     if (write_text(st, ": \n\n", 4) == MCPGW_OK) heartbeat_later(st);
     else lose_connection(st);
@@ -368,13 +387,13 @@ static void on_alarm(struct mg_alarm *a, uint64_t now_ms) {
 void mg_stream_gone(struct mg_stream *st, struct mg_exchange *x) {
   (void)x;
   st->x = NULL;
-  if (!st->session) {
-    expire(st);
-  } else if (st->is_channel) {
-    mg_gw_alarm_off(st->gw, &st->alarm);
-  } else {
-    mg_gw_alarm(st->gw, &st->alarm, mg_gw_now(st->gw) + st->gw->config->resume_ms);
-  }
+  if (st->session) wait_for_client(st);
+  else expire(st);
+}
+
+void mg_streams_stop(struct mcpgw_gateway *gw) {
+  struct mg_list *node;
+  while ((node = mg_list_first(&gw->orphans))) expire(MG_CONTAINER(node, struct mg_stream, orphan));
 }
 
 static struct mg_stream *stream_new(struct mcpgw_gateway *gw) {
@@ -434,6 +453,7 @@ int mg_stream_attach(struct mg_stream *st, struct mg_exchange *x, uint64_t after
   if (after_seq > st->seq) after_seq = st->seq;
   st->x = x;
   st->mode = PENDING;
+  mg_list_del(&st->orphan);
   mg_exchange_set(x, st);
   uint64_t seq = st->seq;
   st->seq = after_seq; /* the priming event stands for what the client has already */

@@ -74,11 +74,20 @@ static void drive(struct http_multi *m, curl_socket_t fd, int mask) {
 }
 
 /* ---- sockets ------------------------------------------------------------------------------------ */
+/* An idle connection stirs. libcurl looks at it before the next use, but by a peek that only an orderly end
+ * fails: one that was reset would be used, and its request lost. With the error taken off it reads as ended. */
+static void idle_stirs(struct http_socket *s) {
+  int error = 0;
+  socklen_t len = sizeof error;
+  mg_watch_set(s->watch, 0);
+  (void)getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+}
+
 static void socket_event(void *arg, int events) {
   struct http_socket *s = arg;
   int mask = 0;
   if (!s->want || !s->multi) {
-    mg_watch_set(s->watch, 0); /* an idle connection stirs: libcurl looks at it before the next use */
+    idle_stirs(s);
     return;
   }
   if (events & (MG_READ | MG_HUP)) mask |= CURL_CSELECT_IN;

@@ -2,7 +2,10 @@
  * go to the connection's way out, which takes the references. It must never call back into the caller
  * about the exchange it is called for. */
 #include "http/conn.h"
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 
 struct status_text {
   int status;
@@ -122,6 +125,14 @@ void mg_exchange_drop_body(struct mg_exchange *x) {
 
 void mg_exchange_compact(struct mg_exchange *x) {
   if (x->delivered) mg_http_parser_done(&x->c->parser);
+}
+
+uint64_t mg_exchange_silent_ms(const struct mg_exchange *x) {
+  struct tcp_info info;
+  socklen_t len = sizeof info;
+  memset(&info, 0, sizeof info);
+  if (x->c->closed || getsockopt(x->c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0) return 0; /* no TCP at all */
+  return info.tcpi_unacked ? info.tcpi_last_ack_recv : 0;
 }
 
 size_t mg_exchange_queued(const struct mg_exchange *x) {

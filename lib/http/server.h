@@ -89,5 +89,8 @@ int mg_exchange_stream_begin(struct mg_exchange *x, int status, struct mg_slice 
 int mg_exchange_stream_write(struct mg_exchange *x, struct mg_seg *segs, size_t n, size_t max_queued);
 int mg_exchange_stream_end(struct mg_exchange *x); /* x is gone for the caller; queued bytes still leave */
 void mg_exchange_cut(struct mg_exchange *x);       /* aborts the connection; no gone callback */
+/* How long the peer has acknowledged nothing, not even a probe, while bytes are under way to it. 0: nothing is,
+ * or it cannot be told. A slow reader acknowledges; who has vanished does not. */
+uint64_t mg_exchange_silent_ms(const struct mg_exchange *x);
 size_t mg_exchange_queued(const struct mg_exchange *x); /* bytes not yet taken by the kernel */
 #endif

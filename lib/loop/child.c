@@ -25,6 +25,7 @@ enum stage { RUNNING, ENDING, TERMED, KILLED, REAPED };
 struct mg_child {
   struct mg_list node; /* in mg_children.all until reaped */
   struct mg_loop *loop;
+  const void *owner;
   struct mg_process process; /* the launcher, or the command itself; leads its session and group */
   int lifeline;              /* -1 without launcher, or once closed */
   struct mg_watch *watch;
@@ -193,6 +194,7 @@ int mg_child_spawn(struct mg_loop *l, const struct mg_child_opts *o, mg_child_ex
   struct mg_child *c = mg_calloc(1, sizeof *c);
   if (!c) return mg_err_set(err, rc, "out of memory starting a command");
   c->loop = l;
+  c->owner = o->owner;
   c->process.pidfd = c->lifeline = c->drain_fd[0] = c->drain_fd[1] = -1;
   c->cb = cb;
   c->arg = arg;
@@ -230,6 +232,19 @@ int mg_child_pid(const struct mg_child *c) {
 
 int mg_child_count(struct mg_loop *l) {
   return mg_loop_children(l)->count;
+}
+
+int mg_child_count_of(struct mg_loop *l, const void *owner, int *ending) {
+  struct mg_list *head = &mg_loop_children(l)->all, *at;
+  int n = 0;
+  *ending = 0;
+  for (at = head->next; at != head; at = at->next) {
+    struct mg_child *c = MG_CONTAINER(at, struct mg_child, node);
+    if (c->owner != owner) continue;
+    n++;
+    *ending += c->stage != RUNNING;
+  }
+  return n;
 }
 
 static int leaving(struct mg_loop *l) {

@@ -13,6 +13,8 @@ struct mg_child_opts {
   uint64_t term_ms;                    /* after stdin was closed: TERM after this long … */
   uint64_t kill_ms;                    /* … and KILL this long after TERM */
   uint64_t memory_bytes, cpu_s, files; /* rlimits, 0 = inherit (launcher only); memory: RLIMIT_DATA */
+  const char *user;                    /* who it runs as, a name or UID:GID (launcher and root only); NULL: us */
+  const void *owner;                   /* for mg_child_count_of; never followed */
 };
 struct mg_child;
 /* Called once, when the process has ended and been reaped. status as of waitpid; MG_CHILD_STOLEN when
@@ -36,6 +38,8 @@ void mg_child_free(struct mg_child *c);
 void mg_child_release(struct mg_child *c, int out_fd, int err_fd);
 /* How many processes spawned by this loop have not been reaped yet. */
 int mg_child_count(struct mg_loop *l);
+/* The same of one owner; *ending gets how many of them are on their way out. */
+int mg_child_count_of(struct mg_loop *l, const void *owner, int *ending);
 /* Waits up to ms for all freed, released or ending children to be reaped (graceful stop of the gateway),
  * turning the loop: not from a callback. MCPGW_E_TIMEOUT: some are left. mg_loop_free KILLs those. */
 int mg_child_drain(struct mg_loop *l, uint64_t ms);

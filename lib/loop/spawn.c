@@ -150,6 +150,10 @@ static int args_make(struct args *a, const struct mg_child_opts *o, const char *
     option(a, a->data, sizeof a->data, 'd', o->memory_bytes);
     option(a, a->cpu, sizeof a->cpu, 'c', o->cpu_s);
     option(a, a->files, sizeof a->files, 'n', o->files);
+    if (o->user) {
+      a->v[a->n++] = "-u";
+      a->v[a->n++] = o->user;
+    }
     a->v[a->n++] = "-x";
     a->v[a->n++] = path;
     a->v[a->n++] = "--";
@@ -216,6 +220,10 @@ int mg_spawn(const struct mg_child_opts *o, struct mg_spawned *out, struct mg_er
   if (!o->argv || !o->argv[0]) goto out;
   if ((rc = check_cwd(o->cwd, err))) goto out;
   if ((rc = mg_spawn_find(o->argv[0], o->env, o->cwd, path, sizeof path, err))) goto out;
+  if (o->user && !o->launcher) {
+    rc = mg_err_set(err, MCPGW_E_STATE, "only the launcher can run a command as another user");
+    goto out;
+  }
   if (o->launcher && !runnable(o->launcher, NULL)) {
     rc = mg_err_set(err, MCPGW_E_NOT_FOUND, "launcher \"%.300s\" is not an executable file", o->launcher);
     goto out;

@@ -103,6 +103,7 @@ static const char *member(const char *p, const char *end, struct mg_slice whole,
   p = skip_blanks(key_end, end);
   if (p == end || *p != ':') return NULL;
   value = skip_blanks(p + 1, end);
+  if (key_is(key, key_end, "jsonrpc")) k->rpc = 1;
   if (key_is(key, key_end, "method")) k->kind = MG_PEEK_OTHER;
   if (key_is(key, key_end, "result") || key_is(key, key_end, "error")) k->kind = MG_PEEK_REPLY;
   if (enough(k, want_id)) return NULL;
@@ -118,7 +119,7 @@ static const char *member(const char *p, const char *end, struct mg_slice whole,
 void mg_peek(struct mg_slice text, int whole, int want_id, struct mg_peek *out) {
   const char *end = text.ptr + text.len, *p = skip_blanks(text.ptr, end);
   struct mg_slice all = whole ? text : mg_slice(NULL, 0);
-  *out = (struct mg_peek){MG_PEEK_UNKNOWN, {NULL, 0}};
+  *out = (struct mg_peek){MG_PEEK_UNKNOWN, 0, {NULL, 0}};
   if (p == end || *p != '{') return;
   do {
     p = skip_blanks(p + 1, end);

@@ -7,6 +7,7 @@
 enum { MG_PEEK_UNKNOWN = 0, MG_PEEK_REPLY = 1, MG_PEEK_OTHER = 2 }; /* OTHER: a request or notification */
 struct mg_peek {
   int kind;
+  int rpc;            /* a member "jsonrpc" was seen; not looked for behind what tells the rest */
   struct mg_slice id; /* raw JSON token, into the text; ptr NULL: not seen */
 };
 /* whole 0: the text is only the beginning of a message. want_id: look for the id of an OTHER as well.

@@ -40,29 +40,36 @@ static int copy_text(const char *from, const char **to) {
 }
 
 void mg_transport_stdio_free(void *transport) {
-  struct mg_stdio_config *t = transport;
+  struct stdio_transport *t = transport;
   if (!t) return;
-  free_list((char **)t->argv);
-  free_list((char **)t->env);
-  mg_free((char *)t->cwd);
-  mg_free((char *)t->launcher);
+  free_list((char **)t->config.argv);
+  free_list((char **)t->config.env);
+  mg_free((char *)t->config.cwd);
+  mg_free((char *)t->config.launcher);
+  mg_free((char *)t->config.user);
   mg_free(t);
 }
 
 int mg_transport_stdio_new(const struct mg_stdio_config *config, void **transport) {
   if (!config->loop || !config->argv || !config->argv[0]) return MCPGW_E_INVALID;
-  struct mg_stdio_config *t = mg_alloc(sizeof *t);
+  struct stdio_transport *t = mg_calloc(1, sizeof *t);
   if (!t) return MCPGW_E_NOMEM;
-  *t = *config;
-  t->cwd = t->launcher = NULL;
-  t->argv = (const char *const *)copy_list(config->argv);
-  t->env = (const char *const *)copy_list(config->env);
-  if (!t->argv || !t->env || copy_text(config->cwd, &t->cwd) || copy_text(config->launcher, &t->launcher)) {
+  struct mg_stdio_config *c = &t->config;
+  *c = *config;
+  c->cwd = c->launcher = c->user = NULL;
+  c->argv = (const char *const *)copy_list(config->argv);
+  c->env = (const char *const *)copy_list(config->env);
+  if (!c->argv || !c->env || copy_text(config->cwd, &c->cwd) || copy_text(config->launcher, &c->launcher) ||
+      copy_text(config->user, &c->user)) {
     mg_transport_stdio_free(t);
     return MCPGW_E_NOMEM;
   }
   *transport = t;
   return MCPGW_OK;
+}
+
+const struct mg_stdio_stats *mg_transport_stdio_stats(const void *transport) {
+  return &((const struct stdio_transport *)transport)->stats;
 }
 
 /* ---- memory ---------------------------------------------------------------------------------------- */
@@ -78,9 +85,10 @@ static void unwatch(struct stdio *s) {
   mcpgw_watch_free(s->out_watch);
   mcpgw_watch_free(s->err_watch);
   mcpgw_timer_free(s->flush);
+  mcpgw_timer_free(s->second);
   mcpgw_timer_free(s->goodbye);
   s->in_watch = s->out_watch = s->err_watch = NULL;
-  s->flush = s->goodbye = NULL;
+  s->flush = s->second = s->goodbye = NULL;
 }
 
 static void destroy(struct stdio *s) {
@@ -175,24 +183,61 @@ static void on_flush(void *arg) {
   write_now(arg);
 }
 
+static void on_second(void *arg) {
+  struct stdio *s = arg;
+  mg_stdio_enter(s);
+  mg_stdio_second_over(s);
+  mg_stdio_leave(s);
+}
+
 /* ---- the vtable ------------------------------------------------------------------------------------ */
 
+static void say_error(struct stdio *s, const char *event, const char *text) {
+  mcpgw_link_log(s->link, MCPGW_LOG_ERROR, event, text, mg_slice_z(text).len);
+}
+
+/* Those which are ending do not count, or a new one could not take the place of an old one, but they
+ * have the same ceiling. */
+static int has_room(struct stdio *s) {
+  uint64_t most = s->transport->config.children;
+  int ending, all = mg_child_count_of(s->transport->config.loop, &s->transport->config, &ending);
+  char text[128];
+  if (!most || ((uint64_t)(all - ending) < most && (uint64_t)ending < most)) return 1;
+  s->transport->stats.refused++;
+  (void)snprintf(text, sizeof text, "%d processes of it run and %d are ending; limits.children is %llu",
+                 all - ending, ending, (unsigned long long)most);
+  say_error(s, "stdio.children", text);
+  return 0;
+}
+
 static int start(struct stdio *s) {
-  const struct mg_stdio_config *t = s->config;
-  struct mg_child_opts o = {t->argv,    t->env,          t->cwd,   t->launcher, t->term_ms,
-                            t->kill_ms, t->memory_bytes, t->cpu_s, t->files};
+  const struct mg_stdio_config *t = &s->transport->config;
+  struct mg_child_opts o = {.argv = t->argv,
+                            .env = t->env,
+                            .cwd = t->cwd,
+                            .launcher = t->launcher,
+                            .term_ms = t->term_ms,
+                            .kill_ms = t->kill_ms,
+                            .memory_bytes = t->memory_bytes,
+                            .cpu_s = t->cpu_s,
+                            .files = t->files,
+                            .user = t->user,
+                            .owner = t};
   struct mg_err err;
   mg_err_clear(&err);
-  if (mg_child_spawn(t->loop, &o, on_child_end, s, &s->child, &s->in_fd, &s->out_fd, &s->err_fd, &err)) {
-    struct mg_slice text = mg_slice_z(mg_err_text(&err));
-    mcpgw_link_log(s->link, MCPGW_LOG_ERROR, "stdio.spawn", text.ptr, text.len);
-    return MCPGW_E_IO;
+  if (!has_room(s)) return MCPGW_E_LIMIT;
+  int rc = mg_child_spawn(t->loop, &o, on_child_end, s, &s->child, &s->in_fd, &s->out_fd, &s->err_fd, &err);
+  if (rc != MCPGW_OK) {
+    say_error(s, "stdio.spawn", mg_err_text(&err));
+    return rc == MCPGW_E_NOMEM || rc == MCPGW_E_LIMIT ? rc : MCPGW_E_IO;
   }
+  s->transport->stats.started++;
   return MCPGW_OK;
 }
 
 static int watch(struct stdio *s) {
   int rc = mcpgw_timer_new(s->link, on_flush, s, &s->flush);
+  if (!rc) rc = mcpgw_timer_new(s->link, on_second, s, &s->second);
   if (!rc) rc = mcpgw_timer_new(s->link, on_goodbye, s, &s->goodbye);
   if (!rc) rc = mcpgw_watch_new(s->link, s->in_fd, on_in, s, &s->in_watch);
   if (!rc) rc = mcpgw_watch_new(s->link, s->out_fd, on_out, s, &s->out_watch);
@@ -205,7 +250,7 @@ static int watch(struct stdio *s) {
 static int stdio_open(void *transport, mcpgw_link *link, void **impl) {
   struct stdio *s = mg_calloc(1, sizeof *s);
   if (!s) return MCPGW_E_NOMEM;
-  s->config = transport;
+  s->transport = transport;
   s->link = link;
   s->in_fd = s->out_fd = s->err_fd = -1;
   mg_stdio_in_init(s);

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "transport/peek.h"
 #include "transport/stdio_priv.h"
 
@@ -17,6 +16,17 @@
   ((size_t)16 * 1024 * 1024) /* read after the end; a process that left the group may go on */
 #define NOISE_PER_S 10
 #define ERR_PER_S 50
+
+static int quiet(const struct stdio *s) {
+  return s->closed || s->over;
+}
+
+/* A second begins when the first thing is counted, and then takes its time whatever comes. */
+static void second_begin(struct stdio *s) {
+  if (s->ticking || !s->second) return;
+  s->ticking = 1;
+  mcpgw_timer_set(s->second, 1000);
+}
 
 /* ---- lines for the log ----------------------------------------------------------------------------- */
 
@@ -37,25 +47,35 @@ static void note_add(struct stdio_note *n, const char *p, size_t len) {
 
 static void note_end(struct stdio *s, struct stdio_note *n) {
   size_t len = n->len;
-  uint64_t now = mg_now_ms();
   n->len = 0;
   if (len && n->text[len - 1] == '\r') len--;
   if (len == 0) return;
-  if (now - n->since_ms >= 1000) {
-    n->since_ms = now;
-    n->n = 0;
-    note_tell_dropped(s, n);
-  }
+  ++*n->lines;
+  second_begin(s);
   if (n->n == n->per_s) {
     n->dropped++;
+    s->transport->stats.hidden_lines++;
     return;
   }
   n->n++;
   mcpgw_link_log(s->link, n->level, n->event, n->text, len);
 }
 
-static int quiet(const struct stdio *s) {
-  return s->closed || s->over;
+/* The child is not read until the second is over; when its pipe is full it has to wait. */
+static void hold_back(struct stdio *s, mcpgw_watch *w, size_t bytes) {
+  if (!w || bytes < MG_STDIO_FLOOD || mcpgw_watch_set(w, 0) != MCPGW_OK) return;
+  s->transport->stats.held++;
+  second_begin(s);
+}
+
+void mg_stdio_second_over(struct stdio *s) {
+  s->ticking = 0;
+  s->noise.n = s->err.n = 0;
+  s->noise_bytes = s->err_bytes = 0;
+  note_tell_dropped(s, &s->noise);
+  note_tell_dropped(s, &s->err);
+  if (s->out_watch) (void)mcpgw_watch_set(s->out_watch, MCPGW_READ);
+  if (s->err_watch) (void)mcpgw_watch_set(s->err_watch, MCPGW_READ);
 }
 
 /* ---- messages -------------------------------------------------------------------------------------- */
@@ -76,6 +96,7 @@ static void cannot_hold(struct stdio *s, int rc, struct mg_slice begin) {
   char id[MG_STDIO_ID];
   for (i = 0; i < id_len; i++) id[i] = k.id.ptr[i];
   drop_line(s);
+  s->transport->stats.dropped++;
   s->mode = STDIO_SKIP;
   s->cr = 0;
   int len = limit
@@ -87,13 +108,22 @@ static void cannot_hold(struct stdio *s, int rc, struct mg_slice begin) {
   mg_stdio_lost(s, mg_slice(id_len ? id : NULL, id_len), text);
 }
 
+/* Whether it is JSON at all the gateway judges. If it is not, it can fail the call that we name here: what
+ * looks like a reply, or begins like one, is not log noise. An object that says nothing of JSON-RPC is. */
+static uint64_t whose(struct stdio *s, const struct mg_peek *k, size_t len) {
+  int no_id = !k->id.ptr || mg_slice_eqz(k->id, "null");
+  if (k->kind == MG_PEEK_OTHER) return 0;
+  if (k->kind == MG_PEEK_UNKNOWN && !k->rpc) s->noise_bytes += len;
+  if (k->kind == MG_PEEK_UNKNOWN && no_id && !k->rpc) return 0;
+  return mg_stdio_answered(s, no_id ? mg_slice(NULL, 0) : k->id);
+}
+
 static void deliver(struct stdio *s) {
   mcpgw_bytes *b = s->line;
   struct mg_peek k;
   s->line = NULL;
   mg_peek(mg_slice(mcpgw_bytes_data(b), mcpgw_bytes_len(b)), 1, 0, &k);
-  if (k.kind == MG_PEEK_REPLY) mg_stdio_answered(s, k.id);
-  mcpgw_link_message(s->link, 0, b, 0);
+  mcpgw_link_message(s->link, whose(s, &k, mcpgw_bytes_len(b)), b, 0);
 }
 
 static void append(struct stdio *s, const char *p, size_t len) {
@@ -158,6 +188,7 @@ static void feed_out(struct stdio *s, const char *p, size_t n) {
     const char *lf = memchr(p, '\n', n);
     size_t len = lf ? (size_t)(lf - p) : n;
     piece(s, p, len, lf != NULL);
+    if (s->mode == STDIO_NOISE || s->mode == STDIO_SKIP) s->noise_bytes += len;
     if (!lf || quiet(s)) return;
     line_end(s);
     p += len + 1;
@@ -186,6 +217,7 @@ static void feed_err(struct stdio *s, const char *p, size_t n) {
     const char *lf = memchr(p, '\n', n);
     size_t len = lf ? (size_t)(lf - p) : n;
     note_add(&s->err, p, len);
+    s->err_bytes += len;
     if (!lf) return;
     note_end(s, &s->err);
     p += len + 1;
@@ -219,7 +251,9 @@ static int pump(struct stdio *s, int fd, size_t most, void (*feed)(struct stdio 
 void mg_stdio_read_out(struct stdio *s, int last) {
   if (s->out_fd < 0 || quiet(s)) return;
   int more = s->out_watch ? pump(s, s->out_fd, last ? LAST_BYTES : CHUNK * CHUNKS_A_TURN, feed_out) : 0;
-  if (quiet(s) || (more && !last)) return;
+  if (quiet(s)) return;
+  if (!last) hold_back(s, s->out_watch, s->noise_bytes);
+  if (more && !last) return;
   if (s->out_watch) feed_out_end(s);
   if (quiet(s)) return;
   mcpgw_watch_free(s->out_watch);
@@ -230,7 +264,9 @@ void mg_stdio_read_out(struct stdio *s, int last) {
 void mg_stdio_read_err(struct stdio *s, int last) {
   if (s->err_fd < 0 || quiet(s) || !s->err_watch) return;
   int more = pump(s, s->err_fd, last ? LAST_BYTES : CHUNK, feed_err);
-  if (quiet(s) || (more && !last)) return;
+  if (quiet(s)) return;
+  if (!last) hold_back(s, s->err_watch, s->err_bytes);
+  if (more && !last) return;
   feed_err_end(s);
   if (quiet(s)) return;
   mcpgw_watch_free(s->err_watch);
@@ -241,9 +277,11 @@ void mg_stdio_in_init(struct stdio *s) {
   s->noise.event = "stdio.noise";
   s->noise.level = MCPGW_LOG_WARN;
   s->noise.per_s = NOISE_PER_S;
+  s->noise.lines = &s->transport->stats.noise_lines;
   s->err.event = "stdio.stderr";
   s->err.level = MCPGW_LOG_INFO;
   s->err.per_s = ERR_PER_S;
+  s->err.lines = &s->transport->stats.stderr_lines;
 }
 
 void mg_stdio_in_done(struct stdio *s) {

@@ -44,6 +44,7 @@ static void call_add(struct stdio *s, const mcpgw_message *msg) {
   mg_peek(mg_slice(mcpgw_bytes_data(msg->bytes), mcpgw_bytes_len(msg->bytes)), 1, 1, &k);
   c->call = msg->call;
   c->forgotten = 0;
+  c->listens = (int)msg->long_lived;
   c->id_len = k.id.len <= MG_STDIO_ID ? k.id.len : 0;
   if (c->id_len) memcpy(c->id, k.id.ptr, c->id_len);
 }
@@ -63,9 +64,23 @@ static size_t call_find_id(const struct stdio *s, struct mg_slice id) {
   return i;
 }
 
-void mg_stdio_answered(struct stdio *s, struct mg_slice id) {
-  size_t i = call_find_id(s, id);
-  if (i < s->n_calls) call_drop(s, i);
+/* The only call that waits; what was cancelled does not, and a listen waits for no reply. */
+static size_t call_find_only(const struct stdio *s) {
+  size_t i, found = s->n_calls;
+  for (i = 0; i < s->n_calls; i++) {
+    if (s->calls[i].forgotten || s->calls[i].listens) continue;
+    if (found < s->n_calls) return s->n_calls;
+    found = i;
+  }
+  return found;
+}
+
+uint64_t mg_stdio_answered(struct stdio *s, struct mg_slice id) {
+  size_t i = id.ptr ? call_find_id(s, id) : call_find_only(s);
+  if (i == s->n_calls) return 0;
+  struct stdio_call c = s->calls[i];
+  call_drop(s, i);
+  return c.forgotten ? 0 : c.call;
 }
 
 /* Whose reply was dropped? Its id says so, or there is but one candidate; else every call might wait in

@@ -33,7 +33,7 @@ run call slow '{"ms":450}' -- "$NOTES"; ok "no progress on a pipe unless asked f
 began=$(date +%s); run call slow '{"ms":60000}' --timeout 500 -- "$NOTES"
 ok "--timeout" all 'exits 4' one_line '[ $(($(date +%s) - began)) -lt 6 ]'
 export ODD_LOG=$WORK/odd.log
-run call sleep --timeout 1000 -- "${ODD[@]}"; ok "--timeout cancels at the server" all 'exits 4' 'grep -q cancelled "$ODD_LOG"'
+run call sleep --timeout 4000 -- "${ODD[@]}"; ok "--timeout cancels at the server" all 'exits 4' 'grep -q cancelled "$ODD_LOG"'
 
 for signal in INT TERM; do
   : >"$ODD_LOG"

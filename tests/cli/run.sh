@@ -26,7 +26,7 @@ part() { # NAME PROGRAM...: no part may hang
 }
 
 {
-  for script in usage config tools call pin serve; do part "$script" bash "$HERE/$script.sh"; done
+  for script in usage config tools call pin serve sessions; do part "$script" bash "$HERE/$script.sh"; done
   part stdio python3 "$HERE/stdio.py"
   if [ -x "$NODE" ]; then
     # a module finds its packages beside itself

@@ -5,7 +5,7 @@ run; ok "no command is a usage error, with help on stderr" all 'exits 2' 'empty 
 run help; ok "help" all 'exits 0' 'prints "mcpgw stdio"' 'prints "130 interrupted"' 'empty "$err"'
 run --help; ok "--help" all 'exits 0' 'prints "mcpgw call"'
 run -h; ok "-h" exits 0
-for c in serve stdio check tools call version help; do
+for c in serve stdio check tools call store version help; do
   run help $c; ok "help $c" all 'exits 0' "prints 'usage: mcpgw $c'"
   run $c --help; ok "$c --help" all 'exits 0' "prints 'usage: mcpgw $c'" 'prints "Exit codes"'
 done
@@ -37,6 +37,13 @@ run call http://127.0.0.1:1/mcp; ok "call without a tool" all 'exits 2' one_line
 run tools --timeout=20000 --json -- "$NOTES"; ok "--option=value" all 'exits 0' json
 run call add_note --json '{"text":"x"}' --timeout 20000 -- "$NOTES"
 ok "options between operands" all 'exits 0' json
+
+run store; ok "store without a word" all 'exits 2' one_line
+run store grow "$WORK"; ok "store with a wrong word" all 'exits 2' one_line
+run store stat "$WORK/none"; ok "a store that is not there" all 'exits 3' one_line 'says "no store there"'
+mkdir -p "$WORK/state/store"
+echo junk >"$WORK/state/store/data.mdb"
+run store stat "$WORK/state"; ok "a file that is no store" all 'exits 6' one_line 'says "not a store"'
 
 if command -v mandoc >/dev/null; then
   mandoc -Tlint "$ROOT/man/mcpgw.1" >"$out" 2>"$err"

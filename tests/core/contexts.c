@@ -12,7 +12,8 @@
 #define HOUR 3600000u
 
 static struct mg_ctx *find(struct core_rig *r, const char *id, const char *principal) {
-  return mg_core_find(r->core, mg_slice_z(id), mg_slice_z(principal), r->now);
+  mcpgw_credential who = core_who(principal);
+  return mg_core_find(r->core, mg_slice_z(id), &who, r->now);
 }
 
 START_TEST(a_context_is_found_by_its_principal_only) {

@@ -180,6 +180,197 @@ START_TEST(a_connection_has_a_limit) {
 }
 END_TEST
 
+/* ---- places --------------------------------------------------------------------------------------------------- */
+
+#define STDIO(settings) "{\"a\":{\"command\":\"a\",\"gateway\":{" settings "}},\"b\":{\"url\":\"http://b/mcp\"}}"
+
+static struct core_sink *ask(struct mg_ctx *ctx, struct core_rig *r, int id, const char *tool) {
+  struct core_sink *s = core_sink(r);
+  core_legacy(ctx, s, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"%s\"}}", id, tool);
+  return s;
+}
+
+static size_t sent_calls(struct core_port *p) {
+  size_t n = 0;
+  while (core_sent(p, "tools/call", n)) n++;
+  return n;
+}
+
+START_TEST(so_many_run_so_many_wait_the_rest_is_refused) {
+  struct core_rig r;
+  core_up(&r, A("\"limits\":{\"concurrency\":2,\"queue\":3}"), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  struct core_port *p = core_port(&r, 0);
+  struct core_sink *s[8];
+  for (int i = 0; i < 6; i++) s[i] = ask(ctx, &r, i, "t");
+  ck_assert_uint_eq(sent_calls(p), 2);
+  ck_assert_uint_eq(mg_core_queued(r.core), 3);
+  core_has(core_final(s[5]), "\"reason\":\"OVERLOADED\",\"upstream\":\"a\",\"delivered\":\"no\",\"retry_after_ms\":");
+  core_has(core_final(s[5]), "2 calls run (limits.concurrency) and 3 wait (limits.queue)");
+  ck_assert_int_eq(core_status(s[5]), 200);
+  core_has(r.last_log, "gate.full");
+  s[6] = core_sink(&r); /* what steers is never held up */
+  core_legacy(ctx, s[6], LIST("6"));
+  core_serve(&r);
+  ck_assert_int_eq(s[6]->finals, 1);
+  for (size_t i = 0; i < 5; i++) { /* in the order they came */
+    ck_assert_uint_eq(sent_calls(p), i + 2 > 5 ? 5 : i + 2);
+    core_result(p, core_sent(p, "tools/call", i)->call, "{}");
+    core_has(core_final(s[i]), "\"result\"");
+    if (i < 3) ck_assert_uint_eq(mg_core_next_ms(r.core), 0);
+    core_tick(&r, 0);
+  }
+  ck_assert_uint_eq(mg_core_queued(r.core), 0);
+  ck_assert_uint_eq(mg_core_stats(r.core)->queued, 3);
+  ck_assert_uint_eq(mg_core_stats(r.core)->queue_full, 1);
+  s[7] = ask(ctx, &r, 7, "t");
+  ck_assert_uint_eq(sent_calls(p), 6);
+  core_result(p, core_last(p)->call, "{}");
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(the_wait_for_a_place_counts) {
+  struct core_rig r;
+  core_up(&r, A("\"limits\":{\"concurrency\":1},\"timeouts\":{\"total_ms\":5000}"), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  struct core_port *p = core_port(&r, 0);
+  struct core_sink *a = ask(ctx, &r, 1, "t"), *b, *c;
+  core_tick(&r, 1000);
+  b = ask(ctx, &r, 2, "t");
+  core_tick(&r, 2000);
+  core_result(p, core_last(p)->call, "{}");
+  core_tick(&r, 0);
+  ck_assert_int_eq(a->finals, 1);
+  c = ask(ctx, &r, 3, "t");
+  ck_assert_uint_eq(sent_calls(p), 2);
+  core_tick(&r, 3000); /* five since b came, three since it was sent */
+  expect_timeout(b, "\"limit\":\"total_ms\",\"limit_ms\":5000", "no");
+  ck_assert_uint_eq(sent_calls(p), 3); /* c has its place */
+  core_down(&r);
+  (void)c;
+}
+END_TEST
+
+START_TEST(who_waits_in_vain_is_told) {
+  struct core_rig r;
+  core_up(&r, A("\"limits\":{\"concurrency\":1},\"timeouts\":{\"total_ms\":9000},\"tools\":{\"q\":{\"timeouts\":{\"total_ms\":500}}}"), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  ask(ctx, &r, 1, "t");
+  struct core_sink *b = ask(ctx, &r, 2, "q");
+  core_tick(&r, 500);
+  expect_timeout(b, "\"limit\":\"total_ms\",\"limit_ms\":500", "no");
+  core_has(core_final(b), "for a free place (limits.concurrency)");
+  ck_assert_uint_eq(sent_calls(core_port(&r, 0)), 1);
+  ck_assert_uint_eq(mg_core_queued(r.core), 0);
+  core_down(&r);
+}
+END_TEST
+
+/* 0 by notification, 1 its client goes, 2 its context ends: it leaves the queue and nobody sends it. */
+START_TEST(a_queued_call_can_be_taken_back) {
+  struct core_rig r;
+  core_up(&r, A("\"limits\":{\"concurrency\":1}"), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1), *other = core_session(&r, 0, 1);
+  struct core_port *p = core_port(&r, 0); /* the newest: other's */
+  ask(other, &r, 1, "holder");
+  struct core_sink *b = ask(ctx, &r, 2, "gone"), *c = ask(other, &r, 3, "next");
+  ck_assert_uint_eq(mg_core_queued(r.core), 2);
+  if (_i == 0) core_legacy(ctx, NULL, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":2}}");
+  if (_i == 1) core_sink_gone(b);
+  if (_i == 2) mg_core_end(r.core, ctx, "revoked");
+  ck_assert_uint_eq(mg_core_queued(r.core), 1);
+  core_result(p, core_sent(p, "holder", 0)->call, "{}");
+  core_tick(&r, 0);
+  for (size_t i = 0; i < r.n_ports; i++) ck_assert_ptr_null(core_sent(r.ports[i], "gone", 0));
+  core_result(p, core_sent(p, "next", 0)->call, "{}");
+  core_has(core_final(c), "\"result\"");
+  core_down(&r);
+}
+END_TEST
+
+/* The place was handed on, and its new holder goes away before its turn: the next one gets it. */
+START_TEST(a_place_on_its_way_is_not_lost) {
+  struct core_rig r;
+  core_up(&r, A("\"limits\":{\"concurrency\":1}"), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  struct core_port *p = core_port(&r, 0);
+  ask(ctx, &r, 1, "holder");
+  struct core_sink *b = ask(ctx, &r, 2, "gone"), *c = ask(ctx, &r, 3, "next");
+  core_result(p, core_last(p)->call, "{}");
+  core_sink_gone(b);
+  core_tick(&r, 0);
+  ck_assert_ptr_null(core_sent(p, "gone", 0));
+  ck_assert_ptr_nonnull(core_sent(p, "next", 0));
+  ck_assert_int_eq(c->finals, 0);
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(tools_have_places_of_their_own) {
+  struct core_rig r;
+  core_up(&r, A("\"limits\":{\"concurrency\":3,\"queue\":1},\"tools\":{\"slow_*\":{\"limits\":{\"concurrency\":1,\"queue\":2}}}"), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  struct core_port *p = core_port(&r, 0);
+  struct core_sink *s[6];
+  for (int i = 0; i < 4; i++) s[i] = ask(ctx, &r, i, i % 2 ? "slow_a" : "slow_b");
+  core_has(core_final(s[3]), "upstream \\\"a\\\", tools \\\"slow_*\\\", is busy: 1 calls run");
+  ck_assert_uint_eq(sent_calls(p), 1);
+  s[4] = ask(ctx, &r, 4, "fast"); /* one slow tool holds up none of the rest */
+  s[5] = ask(ctx, &r, 5, "fast");
+  ck_assert_uint_eq(sent_calls(p), 3);
+  ask(ctx, &r, 6, "fast"); /* waits for the server */
+  core_result(p, core_sent(p, "slow_", 0)->call, "{}");
+  core_tick(&r, 0); /* the server's place goes to who waited for it, the tool's to a slow one, which is refused there */
+  ck_assert_uint_eq(sent_calls(p), 4);
+  core_has(core_final(s[0]), "\"result\"");
+  ck_assert_uint_eq(mg_core_queued(r.core), 2);
+  core_down(&r);
+}
+END_TEST
+
+/* Sessions with a process each do not share places; sessions at one URL do. */
+START_TEST(a_process_has_its_own_places) {
+  struct core_rig r;
+  core_up(&r, STDIO("\"limits\":{\"concurrency\":1}"), NULL);
+  struct mg_ctx *one = core_session(&r, 0, 1), *two = core_session(&r, 0, 1);
+  ask(one, &r, 1, "t");
+  ask(two, &r, 1, "t");
+  ck_assert_uint_eq(mg_core_queued(r.core), 0);
+  struct core_sink *s = ask(two, &r, 2, "second");
+  ck_assert_uint_eq(mg_core_queued(r.core), 1);
+  core_close(core_port(&r, 0), MCPGW_DELIVERED_NO); /* its process dies: it goes to the next one */
+  core_settle(&r);
+  core_settle(&r);
+  struct core_port *p = core_port(&r, 0);
+  while (!core_sent(p, "second", 0)) { /* the first of two goes again before it */
+    core_result(p, core_last(p)->call, "{}");
+    core_tick(&r, 0);
+  }
+  core_result(p, core_sent(p, "second", 0)->call, "{}");
+  core_has(core_final(s), "\"result\"");
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(the_end_of_the_gateway_finds_those_that_wait) {
+  struct core_rig r;
+  core_up(&r, A("\"limits\":{\"concurrency\":1}"), NULL);
+  r.servers[0].modern = 1;
+  struct core_sink *a = core_sink(&r), *b = core_sink(&r);
+  core_modern(a, MODERN("1", "tools/call", "\"name\":\"t\","));
+  core_modern(b, MODERN("2", "tools/call", "\"name\":\"t\","));
+  core_settle(&r);
+  core_settle(&r);
+  ck_assert_uint_eq(mg_core_queued(r.core), 1);
+  mg_core_end_all(r.core);
+  core_has(core_final(b), "the gateway is stopping");
+  core_has(core_final(b), "\"delivered\":\"no\"");
+  ck_assert_uint_eq(mg_core_calls(r.core), 0);
+  core_down(&r);
+}
+END_TEST
+
 Suite *core_limits_suite(void) {
   Suite *s = suite_create("core/limits");
   TCase *t = tcase_create("time");
@@ -190,6 +381,16 @@ Suite *core_limits_suite(void) {
   tcase_add_test(t, limits_behind_a_merged_view);
   tcase_add_test(t, waiting_for_a_connection_counts);
   tcase_add_test(t, a_connection_has_a_limit);
+  suite_add_tcase(s, t);
+  t = tcase_create("places");
+  tcase_add_test(t, so_many_run_so_many_wait_the_rest_is_refused);
+  tcase_add_test(t, the_wait_for_a_place_counts);
+  tcase_add_test(t, who_waits_in_vain_is_told);
+  tcase_add_loop_test(t, a_queued_call_can_be_taken_back, 0, 3);
+  tcase_add_test(t, a_place_on_its_way_is_not_lost);
+  tcase_add_test(t, tools_have_places_of_their_own);
+  tcase_add_test(t, a_process_has_its_own_places);
+  tcase_add_test(t, the_end_of_the_gateway_finds_those_that_wait);
   suite_add_tcase(s, t);
   return s;
 }

@@ -228,6 +228,18 @@ START_TEST(old_codes_become_new_ones) {
   struct core_sink *s = ask(&r, MODERN("1", "resources/read", "\"uri\":\"a:1\","));
   core_error(core_port(&r, 0), core_last(core_port(&r, 0))->call, -32002);
   core_has(core_final(s), "\"code\":-32602");
+  core_has(core_final(s), "\"error\":{\"data\":{\"uri\":\"a:1\"},\"code\""); /* the schema's ResourceNotFound names it */
+  static const struct {
+    const char *said, *want;
+  } v[] = {{"{\"uri\":\"a:2\"}", "\"data\":{\"uri\":\"a:2\"}"},
+           {"{\"x\":1.0}", "\"data\":{\"uri\":\"a:\\u0031\",\"x\":1.0}"},
+           {"\"text\"", "\"data\":\"text\""}};
+  for (size_t i = 0; i < sizeof v / sizeof v[0]; i++) {
+    s = ask(&r, MODERN("1", "resources/read", "\"uri\":\"a:\\u0031\","));
+    core_hear(core_port(&r, 0), 0, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"error\":{\"code\":-32002,\"message\":\"no\",\"data\":%s}}",
+              (unsigned long long)core_last(core_port(&r, 0))->call, v[i].said);
+    core_has(core_final(s), v[i].want);
+  }
   core_down(&r);
 }
 END_TEST

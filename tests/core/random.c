@@ -205,7 +205,8 @@ static void say(struct world *w, struct mg_ctx *ctx, struct sink *s, struct mg_v
   mg_sink_init(&none.sink);
   mg_blob *blob = mg_blob_copy(&w->budget, text, strlen(text));
   ck_assert_int_eq(mg_wire_parse(mg_blob_slice(blob), &m, &why), MCPGW_OK);
-  struct mg_inbound in = {.blob = blob, .msg = &m, .view = view, .principal = MG_LIT("p"), .sink = s ? &s->sink : &none.sink, .now_ms = w->now};
+  mcpgw_credential who = {.struct_size = sizeof who, .principal = "p", .principal_len = 1};
+  struct mg_inbound in = {.blob = blob, .msg = &m, .view = view, .who = &who, .sink = s ? &s->sink : &none.sink, .now_ms = w->now};
   if (opened) mg_core_initialize(w->core, &in, opened);
   else if (ctx) mg_core_legacy(w->core, ctx, &in);
   else mg_core_modern(w->core, &in);

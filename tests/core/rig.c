@@ -180,15 +180,20 @@ static void port_free(struct core_port *p) {
   free(p);
 }
 
+void core_sink_clear(struct core_sink *s) {
+  for (size_t i = 0; i < s->n; i++) {
+    free(s->v[i].text);
+    free(s->v[i].session);
+  }
+  s->n = 0;
+}
+
 static void sink_free(struct core_sink *s) {
   if (!s->gone) {
     ck_assert_msg(s->finals + s->drops == s->requests, "%d requests, %d final, %d dropped", s->requests, s->finals, s->drops);
     ck_assert(mg_list_empty(&s->sink.calls));
   }
-  for (size_t i = 0; i < s->n; i++) {
-    free(s->v[i].text);
-    free(s->v[i].session);
-  }
+  core_sink_clear(s);
   free(s->v);
   free(s);
 }
@@ -247,11 +252,17 @@ static int next_header(void *arg, size_t *it, struct mg_slice *name, struct mg_s
   return next_line(((struct core_sink *)arg)->headers, it, name, value);
 }
 
+mcpgw_credential core_who(const char *principal) {
+  mcpgw_credential who = {.struct_size = sizeof who, .principal = principal, .principal_len = strlen(principal)};
+  return who;
+}
+
 static struct mg_inbound inbound(struct core_rig *r, struct core_sink *s, struct mg_view view, mg_blob *blob, struct mg_msg *m) {
   struct mg_wire_fault why;
   if (mg_wire_parse(mg_blob_slice(blob), m, &why) != MCPGW_OK) ck_abort_msg("%s", why.text);
   if (s && m->kind == MG_REQUEST) s->requests++;
-  return (struct mg_inbound){.blob = blob, .msg = m, .view = view, .principal = mg_slice_z(r->principal),
+  r->who = core_who(r->principal);
+  return (struct mg_inbound){.blob = blob, .msg = m, .view = view, .who = &r->who,
                              .sink = s ? &s->sink : NULL,
                              .header = s && s->headers ? get_header : NULL,
                              .next_header = s && s->headers ? next_header : NULL,

@@ -62,6 +62,7 @@ struct core_rig {
   struct core_server servers[CORE_SERVERS];
   int ended; /* contexts that were told to have ended */
   const char *principal;
+  mcpgw_credential who; /* of the last message */
   char last_log[1024];
 };
 
@@ -72,8 +73,10 @@ void core_tick(struct core_rig *r, uint64_t ms); /* time passes, in one leap */
 void core_serve(struct core_rig *r);             /* servers answer handshakes and lists until there is nothing to do */
 void core_settle(struct core_rig *r);            /* serve and tick, no time passes */
 
+mcpgw_credential core_who(const char *principal);
 struct core_sink *core_sink(struct core_rig *r);
 void core_sink_gone(struct core_sink *s);
+void core_sink_clear(struct core_sink *s); /* forgets the messages, not the counts */
 /* One message of a client. ctx NULL: modern. */
 int core_say(struct core_rig *r, struct mg_ctx *ctx, struct core_sink *s, struct mg_view view, const char *text);
 int core_legacy(struct mg_ctx *ctx, struct core_sink *s, const char *format, ...) __attribute__((format(printf, 3, 4)));

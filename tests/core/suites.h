@@ -12,4 +12,5 @@ Suite *core_feeds_suite(void);
 Suite *core_contexts_suite(void);
 Suite *core_limits_suite(void);
 Suite *core_random_suite(void);
+Suite *core_registry_suite(void);
 #endif

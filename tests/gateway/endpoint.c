@@ -109,6 +109,11 @@ START_TEST(cors_for_allowed_origins_only) {
   gwt_has(head, "Access-Control-Allow-Origin: https://app.example\r\n");
   gwt_has(head, "Access-Control-Expose-Headers: Mcp-Session-Id, WWW-Authenticate\r\n");
   gwt_has(head, "Vary: Origin\r\n");
+  gwt_has(head, "Mcp-Method, Mcp-Name\r\n");
+  free(head);
+  /* a tool's mirrored arguments: whatever the browser asks for, as long as it is that */
+  ck_assert_int_eq(status_of(&g, "OPTIONS", "/mcp", "Origin: https://app.example\r\nAccess-Control-Request-Headers: content-type,mcp-param-region , x-evil,Mcp-Param-,mcp-param-a b,mcp-param-tenant\r\n", "", &head), 204);
+  gwt_has(head, "Mcp-Method, Mcp-Name, mcp-param-region, mcp-param-tenant\r\n");
   free(head);
   ck_assert_int_eq(status_of(&g, "OPTIONS", "/mcp", "Origin: http://localhost:5\r\n", "", &head), 204);
   gwt_lacks(head, "Access-Control-Allow-Origin");

@@ -1,5 +1,6 @@
 /* tests/gateway/streams: JSON or SSE, heartbeats, resuming, the session's own channel, batches, and whose
  * disappearance cancels what. */
+#include <linux/filter.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -126,20 +127,27 @@ START_TEST(questions_travel_on_the_stream_of_their_call) {
 }
 END_TEST
 
+#define LISTEN GWT_MODERN("\"L\"", "subscriptions/listen", "\"notifications\":{\"toolsListChanged\":true},")
+
+/* POST and GET of a legacy session; POST and subscriptions/listen of the modern era. */
 START_TEST(streams_have_a_heart) {
   struct gwt g;
   struct gwt_http c, channel;
   char sid[80];
   gwt_up(&g, QUICK, 1);
-  gwt_session(&g, "/mcp", "2025-06-18", sid);
+  g.servers[0].modern = _i;
+  if (!_i) gwt_session(&g, "/mcp", "2025-06-18", sid);
   gwt_connect(&g, &c);
   gwt_connect(&g, &channel);
-  gwt_post(&c, "/mcp", sid, GWT_CALL("1", "hold"));
-  get(&channel, sid, NULL);
+  gwt_post(&c, "/mcp", _i ? GWT_CALL_HEADERS("hold") : sid, _i ? GWT_MODERN_CALL("1", "hold") : GWT_CALL("1", "hold"));
+  if (_i) gwt_post(&channel, "/mcp", GWT_MODERN_HEADERS("subscriptions/listen"), LISTEN);
+  else get(&channel, sid, NULL);
   ck_assert(gwt_stream_has(&c, ": \n\n: \n\n: \n\n", 2000)); /* the first byte and two beats */
   ck_assert(gwt_stream_has(&channel, ": \n\n: \n\n: \n\n", 2000));
-  gwt_release(&g.servers[0], 0, "{}");
-  ck_assert(gwt_stream_over(&c, 2000));
+  if (!_i) {
+    gwt_release(&g.servers[0], 0, "{}");
+    ck_assert(gwt_stream_over(&c, 2000));
+  }
   gwt_close(&c);
   gwt_close(&channel);
   gwt_down(&g);
@@ -238,6 +246,68 @@ START_TEST(who_does_not_come_back_in_time_cancels) {
   get(&c, sid, "s2-0");
   ck_assert_int_eq(gwt_response(&c, NULL, NULL, 2000), 400); /* not remembered any more */
   gwt_close(&c);
+  gwt_down(&g);
+}
+END_TEST
+
+/* The machine at the other end has lost its network: nothing it is sent is acknowledged, and nothing comes. A
+ * filter that drops all packets does that to one socket. */
+static void vanish(struct gwt_http *c) {
+  struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+  struct sock_fprog program = {1, &nothing};
+  ck_assert_int_eq(setsockopt(c->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program), 0);
+}
+
+/* 0: a legacy call, whose client may come back; 1: a modern call; 2: a modern listener; 3: a session's channel. */
+START_TEST(who_vanishes_is_noticed) {
+  struct gwt g;
+  struct gwt_http c, slow;
+  char sid[80] = "";
+  int modern = _i == 1 || _i == 2;
+  gwt_up(&g, "\"sse_after_ms\":40,\"heartbeat_ms\":150,\"resume_ms\":60000,", 1);
+  g.servers[0].modern = modern;
+  if (!modern) gwt_session(&g, "/mcp", "2025-11-25", sid);
+  gwt_connect(&g, &c);
+  gwt_connect(&g, &slow);
+  if (_i == 0) gwt_post(&c, "/mcp", sid, GWT_CALL("1", "hold"));
+  else if (_i == 1) gwt_post(&c, "/mcp", GWT_CALL_HEADERS("hold"), GWT_MODERN_CALL("1", "hold"));
+  else if (_i == 2) gwt_post(&c, "/mcp", GWT_MODERN_HEADERS("subscriptions/listen"), LISTEN);
+  else get(&c, sid, NULL);
+  ck_assert(gwt_until(&c, "\r\n\r\n", 2000));
+  for (int i = 0; i < 60; i++) gwt_turn(&g, 10); /* one that reads nothing is there all the same: it acknowledges */
+  ck_assert_int_eq(gwt_stat(&g, "streams_cut"), 0);
+  vanish(&c);
+  uint64_t start = gwt_ms();
+  for (int i = 0; i < 500 && !gwt_stat(&g, "streams_cut"); i++) gwt_turn(&g, 10);
+  ck_assert_int_eq(gwt_stat(&g, "streams_cut"), 1);
+  ck_assert_uint_ge(gwt_ms() - start, 140);
+  if (_i == 1) ck_assert(gwt_wait(&g, &g.servers[0].cancelled, 1, 2000));
+  if (_i == 0) ck_assert_int_eq(g.servers[0].cancelled, 0);
+  ck_assert_int_eq(gwt_stat(&g, "calls"), _i == 0);
+  gwt_reset(&c);
+  gwt_close(&slow);
+  gwt_down(&g);
+}
+END_TEST
+
+START_TEST(a_stop_does_not_wait_for_who_cannot_come_back) {
+  struct gwt g;
+  struct gwt_http c;
+  char sid[80];
+  gwt_up(&g, "\"sse_after_ms\":20,\"resume_ms\":60000,", 1);
+  gwt_session(&g, "/mcp", "2025-11-25", sid);
+  gwt_connect(&g, &c);
+  gwt_post(&c, "/mcp", sid, GWT_CALL("1", "hold"));
+  ck_assert(gwt_until(&c, "\r\n\r\n", 2000));
+  if (_i) gwt_reset(&c);
+  for (int i = 0; i < 20; i++) gwt_turn(&g, 5);
+  ck_assert_int_eq(gwt_stat(&g, "calls"), 1);
+  ck_assert_int_eq(mcpgw_gateway_stop(g.gw, 30000), MCPGW_OK);
+  if (!_i) gwt_reset(&c); /* it goes while the gateway stops */
+  uint64_t end = gwt_ms() + 10000;
+  while (!mcpgw_gateway_stopped(g.gw) && gwt_ms() < end) gwt_turn(&g, 10);
+  ck_assert_int_eq(mcpgw_gateway_stopped(g.gw), 1);
+  if (_i) ck_assert_int_eq(g.servers[0].cancelled, 1); /* else its link's end says it */
   gwt_down(&g);
 }
 END_TEST
@@ -441,7 +511,7 @@ Suite *gateway_streams_suite(void) {
   tcase_add_loop_test(t, a_slow_reply_becomes_a_stream, 0, 4);
   tcase_add_test(t, what_precedes_the_reply_makes_it_a_stream);
   tcase_add_test(t, questions_travel_on_the_stream_of_their_call);
-  tcase_add_test(t, streams_have_a_heart);
+  tcase_add_loop_test(t, streams_have_a_heart, 0, 2);
   tcase_add_loop_test(t, a_cancelled_request_ends_without_a_reply, 0, 2);
   suite_add_tcase(s, t);
   t = tcase_create("disconnects");
@@ -449,6 +519,8 @@ Suite *gateway_streams_suite(void) {
   tcase_add_loop_test(t, who_goes_in_the_modern_era_cancels, 0, 4);
   tcase_add_loop_test(t, who_goes_in_the_legacy_eras_may_come_back, 0, 2);
   tcase_add_test(t, who_does_not_come_back_in_time_cancels);
+  tcase_add_loop_test(t, who_vanishes_is_noticed, 0, 4);
+  tcase_add_loop_test(t, a_stop_does_not_wait_for_who_cannot_come_back, 0, 2);
   tcase_add_test(t, a_half_closed_client_is_not_gone);
   suite_add_tcase(s, t);
   t = tcase_create("channel");

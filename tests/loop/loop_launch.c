@@ -1,6 +1,8 @@
 /* tests/loop/loop_launch: what only the launcher can promise: nothing outlives a gateway that was killed,
  * nor hides from it in a session of its own. */
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -235,6 +237,95 @@ START_TEST(limits_reach_the_command) {
 }
 END_TEST
 
+/* ---- another user ---------------------------------------------------------------------------------- */
+
+static void as_user(struct kid *k, struct mg_loop *l, const char *user, const char *script, const char *mark) {
+  const char *argv[] = {"sh", "-c", script, mark, NULL};
+  static const char *const env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "SHELL=/own", NULL};
+  struct mg_child_opts o = kid_opts(argv, 1);
+  o.env = env;
+  o.user = user;
+  kid_spawn(k, l, &o);
+}
+
+START_TEST(another_user) {
+  static const char script[] = "id -u; id -g; id -G; echo $HOME $USER $LOGNAME $SHELL; "
+                               "grep -hE 'Cap(Inh|Prm|Eff|Amb)|Groups' /proc/self/status | tr -d ' \t\n'";
+  struct mg_loop *l = loop_new();
+  struct kid k;
+  char want[512];
+  const struct passwd *p = getpwnam("nobody");
+  gid_t more[] = {0, 4};
+  ck_assert_ptr_nonnull(p);
+  (void)setgroups(2, more);
+  as_user(&k, l, _i ? "4321:8765" : "nobody", script, "x");
+  ck_assert_int_eq(kid_wait_end(&k, 5000), 1);
+  if (geteuid() != 0) {
+    ck_assert_int_eq(k.status, 125 << 8);
+    ck_assert_ptr_nonnull(strstr(k.text, "that takes root"));
+  } else if (_i) {
+    ck_assert_ptr_nonnull(strstr(k.text, "4321\n8765\n8765\n"));
+    ck_assert_ptr_nonnull(strstr(k.text, "Groups:CapInh:0000000000000000CapPrm:0000000000000000"));
+  } else {
+    (void)snprintf(want, sizeof want,
+                   "%d\n%d\n%d\n%s nobody nobody /own\nGroups:%dCapInh:0000000000000000CapPrm:0000000000000000"
+                   "CapEff:0000000000000000CapAmb:0000000000000000",
+                   (int)p->pw_uid, (int)p->pw_gid, (int)p->pw_gid, p->pw_dir, (int)p->pw_gid);
+    ck_assert_str_eq(k.text, want);
+    kid_done(&k);
+    as_user(&k, l, "nobody", "echo opened >/dev/stderr", "x"); /* its pipe, but ours until it was given away */
+    ck_assert_int_eq(kid_wait_end(&k, 5000), 1);
+    ck_assert_str_eq(k.text, "opened\n");
+  }
+  kid_done(&k);
+  loop_free(l);
+}
+END_TEST
+
+START_TEST(a_user_that_is_not_there) {
+  struct mg_loop *l = loop_new();
+  struct kid k;
+  struct mg_err err;
+  const char *argv[] = {"true", NULL};
+  struct mg_child_opts o = kid_opts(argv, 0);
+  struct mg_child *c;
+  int in, out, e;
+  as_user(&k, l, "no-such-user", "echo ran", "x");
+  ck_assert_int_eq(kid_wait_end(&k, 5000), 1);
+  ck_assert_int_eq(k.status, 125 << 8);
+  ck_assert_ptr_null(strstr(k.text, "ran"));
+  kid_done(&k);
+  o.user = "nobody"; /* never without the launcher, as ourselves */
+  mg_err_clear(&err);
+  ck_assert_int_eq(mg_child_spawn(l, &o, NULL, NULL, &c, &in, &out, &e, &err), MCPGW_E_STATE);
+  loop_free(l);
+}
+END_TEST
+
+/* The launcher stays what it was: it reaches them all. */
+START_TEST(another_users_family_ends) {
+  struct mg_loop *l = loop_new();
+  struct kid k;
+  const char *mark = procs_mark();
+  if (geteuid() == 0) {
+    as_user(&k, l, "nobody", families[_i], mark);
+    ck_assert(kid_wait_text(&k, "ready", 5000));
+    procs_sleep_ms(150);
+    if (_i & 1) {
+      ck_assert_int_eq(kill(mg_child_pid(k.child), SIGKILL), 0); /* the death signal outlived the change of uid */
+      ck_assert_int_eq(kid_wait_end(&k, 5000), 1);
+    } else {
+      kid_close(&k, &k.in);
+      mg_child_end(k.child);
+      ck_assert_int_eq(kid_wait_end(&k, 5000), 1);
+    }
+    ck_assert_int_eq(procs_wait_most(mark, 0, 500), 0);
+    kid_done(&k);
+  }
+  loop_free(l);
+}
+END_TEST
+
 static int run(const char *args) {
   char line[4096];
   (void)snprintf(line, sizeof line, "%s %s >/dev/null 2>&1", procs_launcher(), args);
@@ -253,6 +344,7 @@ START_TEST(by_hand) {
   ck_assert_int_eq(run("-f 99 true"), 125);
   ck_assert_int_eq(run("-f 1 true"), 125);
   ck_assert_int_eq(run("-Q true"), 125);
+  ck_assert_int_eq(run("-u no-such-user true"), 125);
   ck_assert_int_eq(run("-x /bin/sh other-name -c '[ $0 = other-name ] || exit 1'"), 0);
 }
 END_TEST
@@ -297,6 +389,9 @@ Suite *loop_launch_suite(void) {
   tcase_add_test(c, an_adopted_child_hears_term);
   tcase_add_test(c, no_descriptor_but_three_reaches_the_command);
   tcase_add_test(c, limits_reach_the_command);
+  tcase_add_loop_test(c, another_user, 0, 2);
+  tcase_add_test(c, a_user_that_is_not_there);
+  tcase_add_loop_test(c, another_users_family_ends, 0, 3);
   tcase_add_test(c, by_hand);
   tcase_add_test(c, a_fork_storm_ends);
   suite_add_tcase(s, c);

@@ -30,7 +30,11 @@ static void on_end(void *arg, int status) {
 
 struct mg_child_opts kid_opts(const char *const *argv, int launcher) {
   static const char *const env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C", NULL};
-  struct mg_child_opts o = {argv, env, NULL, launcher ? procs_launcher() : NULL, 100, 200, 0, 0, 0};
+  struct mg_child_opts o = {.argv = argv,
+                            .env = env,
+                            .launcher = launcher ? procs_launcher() : NULL,
+                            .term_ms = 100,
+                            .kill_ms = 200};
   return o;
 }
 

@@ -34,6 +34,7 @@ build() {
   need libjansson-dev library_there jansson
   need libsodium-dev library_there libsodium
   need libuv1-dev library_there libuv
+  need liblmdb-dev library_there lmdb
   need node-llhttp llhttp_there
 }
 

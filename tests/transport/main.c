@@ -8,6 +8,7 @@ int main(void) {
   int failed;
   srunner_add_suite(r, transport_stdio_suite());
   srunner_add_suite(r, transport_stdio_life_suite());
+  srunner_add_suite(r, transport_stdio_flood_suite());
   srunner_add_suite(r, transport_memory_suite());
   srunner_add_suite(r, transport_peek_suite());
   srunner_run_all(r, CK_ENV);

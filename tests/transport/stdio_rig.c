@@ -24,7 +24,8 @@ void stdio_rig_init(struct stdio_rig *r) {
   r->link = fake_host_new(r->loop);
   r->link->user = r;
   r->link->on_log = on_log;
-  r->config = (struct mg_stdio_config){r->loop, NULL, env, NULL, procs_launcher(), 100, 200, 0, 0, 0};
+  r->config = (struct mg_stdio_config){
+      .loop = r->loop, .env = env, .launcher = procs_launcher(), .term_ms = 100, .kill_ms = 200};
 }
 
 int stdio_rig_open(struct stdio_rig *r, const char *const *argv) {

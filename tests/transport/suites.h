@@ -5,6 +5,7 @@
 Suite *transport_http_suite(void);
 Suite *transport_stdio_suite(void);
 Suite *transport_stdio_life_suite(void);
+Suite *transport_stdio_flood_suite(void);
 Suite *transport_memory_suite(void);
 Suite *transport_peek_suite(void);
 #endif

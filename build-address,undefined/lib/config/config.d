@@ -1,0 +1,13 @@
+build-address,undefined/lib/config/config.o: lib/config/config.c \
+ lib/base/mem.h lib/config/build.h lib/base/buf.h lib/base/slice.h \
+ lib/config/config.h lib/base/err.h include/mcpgw/types.h lib/json/doc.h \
+ lib/json/scan.h
+lib/base/mem.h:
+lib/config/build.h:
+lib/base/buf.h:
+lib/base/slice.h:
+lib/config/config.h:
+lib/base/err.h:
+include/mcpgw/types.h:
+lib/json/doc.h:
+lib/json/scan.h:

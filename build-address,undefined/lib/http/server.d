@@ -1,0 +1,20 @@
+build-address,undefined/lib/http/server.o: lib/http/server.c \
+ lib/base/clock.h lib/http/conn.h lib/base/heap.h lib/base/list.h \
+ lib/http/parse.h lib/http/server.h lib/base/blob.h lib/base/mem.h \
+ lib/base/slice.h lib/base/buf.h lib/loop/loop.h lib/base/err.h \
+ include/mcpgw/types.h lib/base/log.h /usr/share/include/llhttp/llhttp.h
+lib/base/clock.h:
+lib/http/conn.h:
+lib/base/heap.h:
+lib/base/list.h:
+lib/http/parse.h:
+lib/http/server.h:
+lib/base/blob.h:
+lib/base/mem.h:
+lib/base/slice.h:
+lib/base/buf.h:
+lib/loop/loop.h:
+lib/base/err.h:
+include/mcpgw/types.h:
+lib/base/log.h:
+/usr/share/include/llhttp/llhttp.h:

@@ -1,0 +1,4 @@
+build-thread/lib/base/slice.o: lib/base/slice.c lib/base/slice.h \
+ include/mcpgw/types.h
+lib/base/slice.h:
+include/mcpgw/types.h:

@@ -1,0 +1,1 @@
+store := store env record read queue apply care
