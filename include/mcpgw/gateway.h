@@ -133,6 +133,18 @@ MCPGW_API int mcpgw_gateway_revoke(mcpgw_gateway *gateway, const char *by, size_
 #define MCPGW_CLIENT_LEGACY 2u /* like AUTO, but always with initialize */
 MCPGW_API int mcpgw_client_open(mcpgw_client **out, mcpgw_gateway *gateway, const char *server, size_t server_len,
                                 uint32_t mode);
+typedef struct mcpgw_client_options {
+  uint32_t struct_size;
+  uint32_t mode; /* MCPGW_CLIENT_* */
+  const char *server; /* as above; BORROWED for the call, as all here */
+  size_t server_len;
+  /* Who the client speaks for, 1 to 512 bytes: contexts, servers' state of isolation `principal` and limits are
+   * this caller's. NULL: all such clients are one caller, and never one that came over the network. */
+  const char *principal;
+  size_t principal_len;
+} mcpgw_client_options;
+MCPGW_API void mcpgw_client_options_init(mcpgw_client_options *options); /* [any] defaults and struct_size */
+MCPGW_API int mcpgw_client_open_with(mcpgw_client **out, mcpgw_gateway *gateway, const mcpgw_client_options *options);
 MCPGW_API void mcpgw_client_close(mcpgw_client *client); /* its calls are cancelled; its events are dropped */
 /* One JSON-RPC message, COPIED. RAW: whatever a client may say. AUTO: only responses and notifications. */
 MCPGW_API int mcpgw_client_send(mcpgw_client *client, const char *message, size_t len);

@@ -1,13 +1,37 @@
 /* api/client: the doors of in-process clients and their events. */
 #include "gateway/gateway.h"
 
+#include <string.h>
+
+void mcpgw_client_options_init(mcpgw_client_options *options) {
+  if (!options) return;
+  memset(options, 0, sizeof *options);
+  options->struct_size = sizeof *options;
+}
+
 int mcpgw_client_open(mcpgw_client **out, mcpgw_gateway *gateway, const char *server, size_t server_len, uint32_t mode) {
-  if (!out || !gateway || mode > MCPGW_CLIENT_LEGACY) return MCPGW_E_INVALID;
+  mcpgw_client_options o;
+  mcpgw_client_options_init(&o);
+  o.mode = mode;
+  o.server = server;
+  o.server_len = server_len;
+  return mcpgw_client_open_with(out, gateway, &o);
+}
+
+int mcpgw_client_open_with(mcpgw_client **out, mcpgw_gateway *gateway, const mcpgw_client_options *options) {
+  mcpgw_client_options o;
+  if (!out || !gateway || !options) return MCPGW_E_INVALID;
+  mcpgw_client_options_init(&o);
+  size_t n = options->struct_size < sizeof o ? options->struct_size : sizeof o;
+  if (n < offsetof(mcpgw_client_options, server)) return MCPGW_E_INVALID;
+  memcpy(&o, options, n); /* an older caller's struct is shorter: the rest keeps its default */
+  struct mg_slice slug = mg_slice(o.server, o.server ? o.server_len : 0);
+  struct mg_slice principal = mg_slice(o.principal, o.principal ? o.principal_len : 0);
+  if (o.mode > MCPGW_CLIENT_LEGACY || (o.principal && !principal.len) || principal.len > MG_PRINCIPAL_MAX) return MCPGW_E_INVALID;
   int rc = mg_gw_guard(gateway);
   if (rc != MCPGW_OK) return rc;
-  struct mg_slice slug = mg_slice(server, server ? server_len : 0);
   mg_err_clear(&gateway->err);
-  rc = mg_peer_open(gateway, slug, mode, out);
+  rc = mg_peer_open(gateway, slug, o.mode, principal, out);
   if (rc == MCPGW_E_NOT_FOUND)
     mg_err_set(&gateway->err, rc, "no server is called \"%.*s\"", (int)(slug.len < 100 ? slug.len : 100), slug.ptr ? slug.ptr : "");
   return rc == MCPGW_OK ? rc : mg_err_set(&gateway->err, rc, "the client could not be opened: %s", mg_rc_name(rc));

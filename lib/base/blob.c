@@ -25,6 +25,7 @@ struct mcpgw_bytes {
   size_t released; /* whole pages from the front given back; PAGES only */
   size_t refs;
   enum where where;
+  int sent;
   char in[];
 };
 
@@ -159,6 +160,14 @@ void mg_blob_disown(mg_blob *b) {
   mg_budget_give(b->budget, b->charged);
   b->budget = NULL;
   b->charged = 0;
+}
+
+void mg_blob_mark_sent(mg_blob *b) {
+  if (b) b->sent = 1;
+}
+
+int mg_blob_was_sent(const mg_blob *b) {
+  return b->sent;
 }
 
 size_t mg_blob_refs(const mg_blob *b) {

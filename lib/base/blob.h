@@ -31,6 +31,9 @@ void mg_blob_unref(mg_blob *b); /* NULL is fine */
 void mg_blob_drained(mg_blob *b, size_t upto);
 /* The bytes leave the budget, which may now go before them. */
 void mg_blob_disown(mg_blob *b);
+/* Whoever writes bytes out says that they are on their way: some errors are told until one was (core/bind). */
+void mg_blob_mark_sent(mg_blob *b); /* NULL is fine */
+int mg_blob_was_sent(const mg_blob *b);
 size_t mg_blob_refs(const mg_blob *b); /* how many references there are */
 size_t mg_blob_charged(const mg_blob *b); /* bytes charged to the budget now */
 

@@ -16,7 +16,7 @@ struct mg_cfg_timeouts {
   uint64_t connect_ms, list_ms, first_byte_ms, idle_ms, total_ms; /* 0 = none (first_byte, idle) */
 };
 struct mg_cfg_limits {
-  uint64_t concurrency, queue, children, result_bytes;
+  uint64_t concurrency, queue, children, links, result_bytes;
   uint64_t memory_bytes, cpu_s, files; /* stdio: of each process; 0 = as ours */
 };
 struct mg_cfg_tool { /* one glob of "tools"; the first that matches wins */

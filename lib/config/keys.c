@@ -44,6 +44,7 @@ static const struct mg_cfg_key limits_keys[] = {
     UINT("concurrency", mg_cfg_limits, concurrency, 1, 10000, 16),
     UINT("queue", mg_cfg_limits, queue, 0, 100000, 64),
     UINT("children", mg_cfg_limits, children, 1, 10000, 32),
+    UINT("links", mg_cfg_limits, links, 1, 1000000, 20000),
     UINT("result_bytes", mg_cfg_limits, result_bytes, 1024, GIB, 32 * MIB),
     UINT("memory_bytes", mg_cfg_limits, memory_bytes, 0, 1024 * GIB, 0),
     UINT("cpu_s", mg_cfg_limits, cpu_s, 0, 31 * DAY_MS / 1000, 0),
@@ -71,7 +72,7 @@ const struct mg_cfg_table mg_config_tool_keys = {tool_keys, sizeof tool_keys / s
 
 static const struct mg_cfg_key server_keys[] = {
     WORD("era", mg_cfg_server, era, era_words, MG_ERA_AUTO),
-    WORD("isolation", mg_cfg_server, isolation, isolation_words, MG_ISO_DEFAULT, LATER),
+    WORD("isolation", mg_cfg_server, isolation, isolation_words, MG_ISO_DEFAULT),
     BOOL("stateful", mg_cfg_server, stateful, 1),
     TEXT("user", mg_cfg_server, user, mg_config_bad_user, NULL),
     BOOL("trust_annotations", mg_cfg_server, trust_annotations, 0, LATER),
@@ -105,7 +106,7 @@ static const struct mg_cfg_key contexts_keys[] = {
     UINT("absolute_ms", mg_config, contexts.absolute_ms, 1, 31 * DAY_MS, 12 * HOUR_MS),
     UINT("max", mg_config, contexts.max, 1, 10000000, 100000),
     UINT("max_per_principal", mg_config, contexts.max_per_principal, 1, 10000000, 20000),
-    WORD("no_handle", mg_config, contexts.no_handle, no_handle_words, MG_NO_HANDLE_PRINCIPAL, LATER)};
+    WORD("no_handle", mg_config, contexts.no_handle, no_handle_words, MG_NO_HANDLE_PRINCIPAL)};
 TABLE(contexts, contexts_keys);
 static const struct mg_cfg_key idempotency_keys[] = {
     WORD("durability", mg_config, idempotency.sync, durability_words, 1),

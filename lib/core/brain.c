@@ -44,6 +44,7 @@ static int new_upstreams(struct mg_core *c) {
     if (!u) return MCPGW_E_NOMEM;
     u->core = c;
     u->index = i;
+    u->slot = (uint32_t)i;
     u->cfg = &c->config->servers[i];
     mg_list_init(&u->feeds);
     if (mg_gates_init(&u->gates, c, u->cfg) != MCPGW_OK) return MCPGW_E_NOMEM;
@@ -65,16 +66,18 @@ int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *po
   mg_list_init(&c->links);
   mg_list_init(&c->calls);
   mg_list_init(&c->ready);
+  mg_list_init(&c->notices);
   mg_list_init(&c->graveyard);
   mg_list_init(&c->listeners);
   mg_heap_init(&c->deadlines, MAX_DEADLINES);
   mg_heap_init(&c->gathers, MAX_DEADLINES);
   mg_heap_init(&c->feeds, MAX_DEADLINES);
+  mg_heap_init(&c->questions, MAX_DEADLINES);
   mg_buf_init(&c->scratch, (size_t)256 << 10);
-  c->tasks = mg_map_new(MG_MAX_TASKS);
   c->spare = mg_blob_new(NULL, MG_SPARE_BYTES, MG_SPARE_BYTES);
-  if (!c->tasks || !c->spare || new_upstreams(c) != MCPGW_OK || (rc = mg_contexts_new(c)) != MCPGW_OK) goto out;
+  if (!c->spare || new_upstreams(c) != MCPGW_OK || (rc = mg_contexts_new(c)) != MCPGW_OK) goto out;
   if ((rc = mg_crypt_init()) != MCPGW_OK || (rc = mg_seal_key_generate(&c->cursor_key)) != MCPGW_OK) goto out;
+  mg_core_set_keys(c, c->cursor_key, NULL);
   *out = c;
   c = NULL;
   rc = MCPGW_OK;
@@ -110,10 +113,10 @@ void mg_core_free(struct mg_core *c) {
   mg_feed_free_all(c);
   bury(c);
   mg_sessions_free(c->sessions);
-  mg_map_free(c->tasks);
   mg_heap_done(&c->deadlines);
   mg_heap_done(&c->gathers);
   mg_heap_done(&c->feeds);
+  mg_heap_done(&c->questions);
   mg_buf_done(&c->scratch);
   mg_blob_unref(c->spare);
   mg_seal_key_free(c->cursor_key);
@@ -158,8 +161,9 @@ static uint64_t top_ms(const struct mg_heap *h) {
 
 uint64_t mg_core_next_ms(const struct mg_core *c) {
   if (!mg_list_empty(&c->graveyard) || !mg_list_empty(&c->ready)) return 0;
-  const struct mg_heap *heaps[] = {&c->deadlines, &c->gathers, &c->feeds};
+  const struct mg_heap *heaps[] = {&c->deadlines, &c->gathers, &c->feeds, &c->questions};
   uint64_t at = mg_sessions_next_ms(c->sessions);
+  if (mg_bind_next_ms(c) < at) at = mg_bind_next_ms(c);
   for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++)
     if (top_ms(heaps[i]) < at) at = top_ms(heaps[i]);
   return at;
@@ -169,7 +173,9 @@ void mg_core_tick(struct mg_core *c, uint64_t now_ms) {
   bury(c);
   mg_leg_tick(c, now_ms);
   mg_call_tick(c, now_ms);
+  mg_reverse_tick(c, now_ms);
   mg_feed_tick(c, now_ms);
   mg_sessions_tick(c->sessions, now_ms);
   mg_gate_run(c, now_ms);
+  mg_bind_tick(c, now_ms);
 }

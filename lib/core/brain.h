@@ -19,8 +19,9 @@
 #define MG_MAX_LEGS 65536     /* requests in flight on one link */
 #define MG_MAX_CTX_CALLS 1024 /* requests in flight in one context */
 #define MG_MAX_REVERSE 256    /* questions of servers waiting in one context */
-#define MG_MAX_TASKS 4096     /* task ids remembered in a context, and for all modern callers */
+#define MG_MAX_TASKS 4096     /* task ids remembered in a context */
 #define MG_MAX_PAGES 1000
+#define MG_NOTICES 4           /* errors of one bind whose writing is watched */
 #define MG_SPARE_BYTES (MG_ID_MAX + 256)
 #define MG_MAX_LIST_BYTES ((size_t)8 << 20)
 #define MG_MAX_ITEMS 65536
@@ -82,7 +83,9 @@ struct mg_upstream {
   struct mg_core *core;
   size_t index;
   const struct mg_cfg_server *cfg;
-  struct mg_link *modern; /* the shared link, NULL until somebody modern came */
+  uint32_t slot;             /* its number in bindings, for as long as it lives */
+  struct mg_link *shared[2]; /* isolation `shared`: the legacy and the modern one; NULL until somebody came */
+  size_t n_links;            /* all that are alive */
   int speaks_modern;      /* 0 unknown, 1 yes, -1 no */
   uint64_t probe_ms;      /* not before this time is a server taken for legacy asked again */
   uint64_t retry_ms;      /* not before this time is a failed link opened again */
@@ -99,7 +102,12 @@ enum { MG_LINK_OPENING, MG_LINK_READY, MG_LINK_DEAD };
 struct mg_link {
   struct mg_core *core;
   struct mg_upstream *up;
-  struct mg_ctx *ctx; /* NULL: shared, modern */
+  int scope;                  /* MG_ISO_SESSION, _PRINCIPAL or _SHARED: who may use it */
+  struct mg_ctx *ctx;         /* the one it belongs to, of scope SESSION; else NULL */
+  struct mg_principal *owner; /* of scope PRINCIPAL; else NULL */
+  struct mg_list binds;       /* the contexts that use it; of a shared modern one nobody keeps count */
+  size_t n_binds;
+  struct mg_list questions; /* mg_reverse: what its server asked and nobody has answered */
   void *port;
   int state, modern, revision, cancel_closes;
   int initialized; /* legacy: notifications/initialized has been sent */
@@ -107,6 +115,8 @@ struct mg_link {
   int answered;    /* one request after the handshake got its reply */
   int tells_sent;  /* its transport says what has been sent: only then does silence mean "not delivered" */
   uint32_t caps;
+  int level;           /* a common one: the log level it was told; -1: none */
+  uint64_t used_ms;    /* when a request was last sent, or answered */
   uint64_t next_id, number, opened_ms; /* number: of links and contexts, unique in the process */
   struct mg_map *legs; /* id -> leg */
   mg_blob *hello;      /* the InitializeResult or DiscoverResult message */
@@ -135,30 +145,47 @@ struct mg_ctx {
   struct mcpgw_session *session; /* whose, since when, how long */
   uint64_t number; /* unique in the process, for listings */
   struct mg_view view;
+  int modern, is_home;                        /* is_home: of its principal's requests without a handle */
   int revision, initialized, answered, ended; /* answered: the InitializeResult has left */
+  unsigned can;                               /* MG_CAN_*: what a legacy client can be asked */
   mg_blob *hello;         /* the client's initialize params, as they go upstream */
   mg_blob *refusal;       /* the error that an upstream gave to initialize */
-  struct mg_link **links; /* view.n of them */
-  uint8_t *lost;          /* view.n flags: a stateful link died and nobody has been told */
-  uint64_t *refused_ms;   /* view.n: a server that refused this context's initialize is not asked before; 0: none */
-  struct mg_map *calls;   /* raw id -> call */
+  struct mg_list in_flight; /* calls */
+  size_t n_calls;
+  struct mg_map *calls;   /* legacy: raw id -> call */
   struct mg_map *reverse; /* number -> mg_reverse */
   struct mg_map *tasks;   /* task id -> upstream + 1 */
   struct mg_text level;   /* of the last logging/setLevel, raw */
-  struct mg_map *subscriptions; /* raw uri -> upstream + 1 */
+  struct mg_map *subscriptions; /* raw uri -> upstream */
+  struct mg_text handle;        /* modern: "_meta":{…} with the sealed one, made when it is first wanted */
+  uint64_t handle_keys;         /* with which keys it was made */
   uint64_t next_reverse;
   struct mg_sink *channel;
   void *user;
 };
 
+/* A context at one upstream. It lives as long as the context. */
+struct mg_bind {
+  struct mg_ctx *ctx;
+  struct mg_upstream *up;
+  struct mg_link *link; /* which it uses; NULL: none now */
+  struct mg_list in_link, in_notices;
+  int lost;                     /* its link ended with state on it, and the client has not been told */
+  mg_blob *notices[MG_NOTICES]; /* errors that tell it, on their way */
+  uint64_t refused_ms;          /* a server that refused this context's initialize is not asked before; 0: none */
+};
+
+enum { MG_CAN_SAMPLE = 1, MG_CAN_ELICIT = 2, MG_CAN_ROOTS = 4 };
+
 struct mg_call { /* one request from downstream */
   struct mg_core *core;
-  struct mg_ctx *ctx; /* NULL: modern */
+  struct mg_ctx *ctx;
   struct mg_sink *sink;
-  struct mg_list in_sink, in_core;
+  struct mg_list in_sink, in_core, in_ctx;
   struct mg_view view;
   struct mg_text id, token; /* as the client wrote them */
   int method, modern, paged, refreshed;
+  int hands_out;       /* modern: its result carries the context's handle */
   int resent;          /* it was not delivered and went again on a new link */
   int gave_up;         /* the gathering's deadline passed: go on with what is there */
   mg_blob *blob;       /* kept until it has been forwarded, or may have to go again; else NULL */
@@ -206,6 +233,9 @@ struct mg_leg { /* one request to an upstream */
 
 struct mg_reverse { /* a server's request that waits for the client */
   struct mg_link *link;
+  struct mg_ctx *ctx;
+  struct mg_list in_link;
+  struct mg_heap_node deadline;
   struct mg_text id, token; /* as the server wrote them */
   uint64_t number;
 };
@@ -222,12 +252,16 @@ struct mg_core {
   struct mg_heap deadlines; /* of legs */
   struct mg_heap gathers;   /* of calls that wait */
   struct mg_heap feeds;     /* of feeds that are to be looked at */
+  struct mg_heap questions; /* of mg_reverse */
   struct mg_list listeners; /* struct mg_listen: calls that are subscriptions */
   struct mg_list links, graveyard; /* alive; dead and to be freed when nobody is on the stack */
   struct mg_buf scratch;           /* headers of the message being sent */
   mg_blob *spare;                  /* MG_SPARE_BYTES for the error that says that there is no memory */
-  struct mg_map *tasks;            /* modern: task id -> upstream + 1 */
+  struct mg_list notices;          /* binds whose errors are watched */
+  uint64_t notice_ms, notice_wait_ms;
   struct mg_seal_key *cursor_key;  /* of this process: list cursors do not outlive it */
+  const struct mg_seal_key *handle_keys[2]; /* newest first; BORROWED, or the cursor's */
+  uint64_t handle_generation;               /* grows with each change of keys */
   struct mg_list calls;            /* all of them, listen streams too */
   size_t n_calls;                  /* without listen streams */
   uint64_t numbers;                /* given to contexts and links so far */
@@ -245,20 +279,60 @@ struct mg_slice mg_text_slice(const struct mg_text *t);
 /* ---- context.c -------------------------------------------------------------------------------------- */
 int mg_contexts_new(struct mg_core *c); /* its registry */
 int mg_ctx_new(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out);
+int mg_ctx_new_modern(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out);
 const char *mg_ctx_refusal(const struct mg_core *c, int rc); /* why mg_ctx_new failed, in words */
 const char *mg_ctx_tag(const struct mg_ctx *ctx); /* for logs: the id itself would open the session */
 void mg_ctx_emit(struct mg_ctx *ctx, mg_blob *bytes); /* one message that belongs to no call; takes bytes over */
 void mg_ctx_emit_changed(struct mg_ctx *ctx, int list_kind);
 
+/* ---- handle.c: which context a modern request belongs to --------------------------------------------- */
+/* OK, or *why is what the client is to be told. *hands_out: its result must carry the handle. */
+int mg_handle_context(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out, int *hands_out,
+                      struct mg_fault *why);
+struct mg_ctx *mg_handle_peek(struct mg_core *c, const struct mg_inbound *in); /* makes none; NULL */
+/* "dev.mcpgw/context":"…" for a result's _meta; whole: "_meta":{…} around it. Empty: no memory. BORROWED until the
+ * keys change. */
+struct mg_slice mg_handle_member(struct mg_ctx *ctx, int whole);
+
+/* ---- bind.c: who uses which link --------------------------------------------------------------------- */
+int mg_scope(const struct mg_upstream *up, int modern); /* MG_ISO_*, never DEFAULT */
+struct mg_bind *mg_bind_find(const struct mg_ctx *ctx, const struct mg_upstream *up); /* NULL: none */
+struct mg_bind *mg_bind_make(struct mg_ctx *ctx, struct mg_upstream *up);             /* finds it, too; NULL: no memory */
+void mg_bind_join(struct mg_bind *b, struct mg_link *l);
+void mg_bind_part(struct mg_bind *b);
+struct mg_bind *mg_bind_of(struct mg_list *in_link);
+void mg_bind_end_all(struct mg_ctx *ctx, uint64_t now_ms);
+int mg_bind_lost(struct mg_bind *b); /* 1: calls fail with STATE_LOST. b may be NULL */
+void mg_bind_noticed(struct mg_bind *b, mg_blob *error, uint64_t now_ms); /* it may get to the client; takes error over */
+void mg_bind_tick(struct mg_core *c, uint64_t now_ms);
+uint64_t mg_bind_next_ms(const struct mg_core *c);
+struct mg_link *mg_place_get(struct mg_upstream *up, const struct mg_ctx *ctx);
+int mg_place_put(struct mg_link *l);
+void mg_place_clear(struct mg_link *l, int lost);
+/* May one more link be opened? The least missed one is ended for it where the ceiling is reached. */
+int mg_place_room(struct mg_upstream *up, uint64_t now_ms, struct mg_fault *why);
+
+/* ---- share.c: legacy links that several contexts use ------------------------------------------------- */
+int mg_link_is_common(const struct mg_link *l);
+int mg_share_level(struct mg_slice name); /* 0 debug … 7; -1: no level */
+int mg_share_request(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, uint64_t now_ms); /* 1: answered */
+void mg_share_left(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms);
+void mg_share_restore(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms);
+struct mg_ctx *mg_share_only(const struct mg_link *l); /* the one context that uses it, or NULL */
+void mg_share_notification(struct mg_link *l, const struct mg_msg *m); /* that belongs to no call */
+int mg_share_may_hear(const struct mg_link *l, const struct mg_ctx *ctx, const struct mg_msg *m);
+int mg_share_can_answer(const struct mg_link *l, const struct mg_ctx *ctx, int method);
+
 /* ---- link.c ------------------------------------------------------------------------------------------ */
-/* The link that a call of this context (or NULL: modern) to an upstream uses; opened when there is none.
- * NULL with *why set: not now. The link may still be OPENING. */
+/* The link that a call of this context to an upstream uses; opened when there is none. ctx NULL: nobody's in
+ * particular, the shared modern one. NULL with *why set: not now. The link may still be OPENING. */
 struct mg_link *mg_link_get(struct mg_core *c, struct mg_ctx *ctx, size_t upstream, uint64_t now_ms,
                             struct mg_fault *why);
 struct mg_link *mg_link_peek(struct mg_core *c, struct mg_ctx *ctx, size_t upstream); /* READY or NULL; never opens */
 /* It failed: legs fail, waiters wake, a stateful context will be told. */
 void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int graceful, uint64_t now_ms);
 void mg_link_bury(struct mg_link *l, int graceful); /* it is no longer wanted */
+void mg_link_reap(struct mg_link *l, uint64_t now_ms); /* it makes room for another */
 void mg_link_free(struct mg_link *l);               /* from the graveyard only */
 int mg_link_send(struct mg_link *l, const struct mg_leg *leg, mg_blob *bytes, const mcpgw_header *headers, size_t n);
 int mg_link_notify(struct mg_link *l, mg_blob *bytes); /* bytes are borrowed */
@@ -269,6 +343,7 @@ void mg_link_set_state(struct mg_link *l, int state);
 /* ---- handshake.c -------------------------------------------------------------------------------------- */
 int mg_handshake_start(struct mg_link *l, uint64_t now_ms);
 void mg_link_initialized(struct mg_link *l); /* sends notifications/initialized once, then listens */
+void mg_link_joined(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms); /* a context that lost another, or came late */
 
 /* ---- leg.c -------------------------------------------------------------------------------------------- */
 /* A new request on a link; call may be NULL. limit_ms 0: no deadline, or the call's (mg_limits_set). */
@@ -290,6 +365,7 @@ void mg_call_finish(struct mg_call *call); /* frees; cancels legs that are left.
 void mg_call_cancel(struct mg_call *call, struct mg_slice reason); /* as asked by the client: drop, no reply */
 void mg_call_fail(struct mg_call *call, const struct mg_fault *f); /* error to the client, then finish */
 void mg_call_fail_rc(struct mg_call *call, int rc, const char *upstream);
+void mg_call_fail_lost(struct mg_call *call, struct mg_bind *b, uint64_t now_ms); /* STATE_LOST */
 void mg_call_error(struct mg_call *call, int code, const char *text, struct mg_slice data); /* likewise */
 void mg_call_result(struct mg_call *call, struct mg_slice result); /* a result of the gateway's own, then finish */
 /* Sends what a splice makes of doc (inside src) to the call's sink; final finishes the call. */
@@ -305,7 +381,7 @@ void mg_refuse(struct mg_core *c, const struct mg_inbound *in, int modern, const
 void mg_send_blob(struct mg_core *c, struct mg_sink *s, mg_blob *bytes, int final, int status);
 
 /* ---- request.c: what becomes of a request --------------------------------------------------------------- */
-void mg_request_start(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *in);
+void mg_request_start(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *in, int hands_out);
 void mg_request_run(struct mg_call *call, uint64_t now_ms); /* step: a routed request */
 /* The link to an upstream: OK, AGAIN (the call waits) or CLOSED (it has been answered). */
 int mg_request_link(struct mg_call *call, size_t upstream, struct mg_link **out, uint64_t now_ms);
@@ -401,21 +477,31 @@ void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b);
 
 /* ---- restore.c ------------------------------------------------------------------------------------------------ */
 /* A request on its way to an upstream: is it one whose effect a new link must be given again? */
-void mg_restore_note(struct mg_ctx *ctx, const struct mg_msg *m, size_t upstream);
-void mg_restore_link(struct mg_link *l, uint64_t now_ms); /* a link that replaces another is ready */
+void mg_restore_note(struct mg_ctx *ctx, const struct mg_msg *m, struct mg_upstream *up);
+void mg_restore_forget(struct mg_ctx *ctx, const struct mg_upstream *up, struct mg_slice uri); /* uri: raw JSON, as all here */
+int mg_restore_has(const struct mg_ctx *ctx, const struct mg_upstream *up, struct mg_slice uri);
+int mg_restore_next(const struct mg_ctx *ctx, const struct mg_upstream *up, size_t *it, struct mg_slice *uri);
+int mg_restore_subscribed(const struct mg_ctx *ctx, const struct mg_upstream *up);
+int mg_restore_wanted(const struct mg_ctx *ctx, const struct mg_upstream *up); /* a new link would be asked for something */
+int mg_restore_concerns(const struct mg_ctx *ctx, const struct mg_upstream *up, struct mg_slice uri); /* of an update */
+void mg_restore_ctx(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms); /* what it wants, from a ready link */
+int mg_restore_send(struct mg_link *l, int method, const char *member, struct mg_slice value, uint64_t now_ms);
 
 /* ---- reverse.c ------------------------------------------------------------------------------------------------ */
-void mg_reverse_request(struct mg_link *l, uint64_t call, mg_blob *bytes, const struct mg_msg *m);
+void mg_reverse_request(struct mg_link *l, uint64_t call, const struct mg_msg *m, uint64_t now_ms);
+void mg_reverse_tick(struct mg_core *c, uint64_t now_ms);
 void mg_reverse_cancelled(struct mg_link *l, const struct mg_msg *m); /* the server gave up its question */
 int mg_reverse_response(struct mg_ctx *ctx, const struct mg_msg *m);
 int mg_reverse_progress(struct mg_ctx *ctx, const struct mg_msg *m);
 void mg_reverse_drop_link(struct mg_link *l); /* its questions are void */
-void mg_reverse_free(struct mg_ctx *ctx);
+int mg_reverse_waits(const struct mg_link *l); /* a question of it waits for a client */
+void mg_reverse_free(struct mg_ctx *ctx); /* the servers that still wait are told */
 
 /* ---- listen.c, feed.c, tap.c: see feed.h ------------------------------------------------------------------------- */
 void mg_listen_start(struct mg_call *call, uint64_t now_ms); /* step */
 void mg_listen_done(struct mg_call *call);
 void mg_listen_fail_all(struct mg_core *c);
+void mg_listen_end_of(struct mg_ctx *ctx); /* its listeners get a proper end */
 /* What comes on a stream that the gateway opened with subscriptions/listen. */
 void mg_feed_notification(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms);
 void mg_feed_tick(struct mg_core *c, uint64_t now_ms);

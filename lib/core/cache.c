@@ -204,7 +204,7 @@ static int wait_for(struct mg_call *call, struct mg_cached *e, uint64_t until_ms
 
 /* One refresh at a time: whoever comes while a reply that may be kept is fetched anew waits for that, once. */
 int mg_cache_serve(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, uint64_t now_ms) {
-  if (!may_be_cached(l, m)) return 0;
+  if (!may_be_cached(l, m) || call->hands_out) return 0; /* a handle is for one context alone */
   struct mg_cached *e = find(l, call, m);
   if (!e || !e->ttl_ms) return 0;
   mg_list_del(&e->node);
@@ -268,7 +268,7 @@ mg_blob *mg_cache_keep(struct mg_call *call, struct mg_link *l, const struct mg_
   struct mg_wire_fault why;
   struct mg_msg asked;
   mg_blob *reply;
-  if (!mg_method_is_list(call->method) || !l->modern || !call->blob || !ttl_of(m)) return NULL;
+  if (!mg_method_is_list(call->method) || !l->modern || !call->blob || call->hands_out || !ttl_of(m)) return NULL;
   if (call->created_ms <= l->changed_ms || mg_wire_parse(call->doc, &asked, &why) != MCPGW_OK || !may_be_cached(l, &asked))
     return NULL;
   if (mg_splice_flatten(edits, m->doc, NULL, &reply) != MCPGW_OK) return NULL;

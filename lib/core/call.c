@@ -13,7 +13,7 @@ static const char oom_reply[] = OOM_HEAD "null" OOM_TAIL;
 /* ---- towards the sink ------------------------------------------------------------------------------- */
 
 static const char *session_of(const struct mg_call *call, int final) {
-  return final && call->method == MG_M_INITIALIZE && call->ctx && call->ctx->answered ? call->ctx->session->id : NULL;
+  return final && call->method == MG_M_INITIALIZE && call->ctx->answered ? call->ctx->session->id : NULL;
 }
 
 static void send(struct mg_core *c, struct mg_sink *s, mg_blob *bytes, int final, int status, const char *session) {
@@ -87,6 +87,16 @@ void mg_call_fail(struct mg_call *call, const struct mg_fault *f) {
   mg_call_emit(call, error_blob(call->core, mg_text_slice(&call->id), f), 1, fault_status(f, call->modern));
 }
 
+void mg_call_fail_lost(struct mg_call *call, struct mg_bind *b, uint64_t now_ms) {
+  struct mg_fault f = {.reason = MG_WHY_STATE_LOST,
+                       .delivered = MCPGW_DELIVERED_NO,
+                       .upstream = b->up->cfg->name,
+                       .text = "the upstream's session ended and what it remembered is gone; the next call starts anew"};
+  mg_blob *bytes = error_blob(call->core, mg_text_slice(&call->id), &f);
+  if (bytes && bytes != call->core->spare) mg_bind_noticed(b, mg_blob_ref(bytes), now_ms);
+  mg_call_emit(call, bytes, 1, 200);
+}
+
 void mg_call_error(struct mg_call *call, int code, const char *text, struct mg_slice data) {
   struct mg_fault f = {.code = code, .delivered = -1, .text = text, .data = data};
   mg_call_fail(call, &f);
@@ -139,8 +149,9 @@ void mg_call_forward(struct mg_call *call, mg_blob *src, struct mg_slice doc, st
 
 /* ---- life ------------------------------------------------------------------------------------------------ */
 
+/* Ids are unique in a legacy session; modern requests are independent of each other (DESIGN §4). */
 static int known_to_context(struct mg_call *call, struct mg_ctx *ctx) {
-  if (!ctx) return MCPGW_OK;
+  if (ctx->modern) return MCPGW_OK;
   if (!ctx->calls) ctx->calls = mg_map_new(MG_MAX_CTX_CALLS);
   return ctx->calls ? mg_map_put(ctx->calls, mg_text_slice(&call->id), call) : MCPGW_E_NOMEM;
 }
@@ -152,7 +163,7 @@ int mg_call_new(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *
   call->core = c;
   call->view = in->view;
   call->method = m->method;
-  call->modern = !ctx;
+  call->modern = ctx->modern;
   call->header = in->header;
   call->next_header = in->next_header;
   call->header_arg = in->header_arg;
@@ -174,6 +185,8 @@ int mg_call_new(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *
   call->doc = m->doc;
   mg_list_add(&in->sink->calls, &call->in_sink);
   mg_list_add(&c->calls, &call->in_core);
+  mg_list_add(&ctx->in_flight, &call->in_ctx);
+  ctx->n_calls++;
   c->n_calls++;
   c->stats.requests++;
   *out = call;
@@ -188,7 +201,9 @@ static void cancel_legs(struct mg_call *call, struct mg_slice reason) {
 void mg_call_finish(struct mg_call *call) {
   mg_list_del(&call->in_sink);
   mg_list_del(&call->in_core);
-  if (call->ctx) mg_map_del(call->ctx->calls, mg_text_slice(&call->id));
+  mg_list_del(&call->in_ctx);
+  call->ctx->n_calls--;
+  if (!call->modern) mg_map_del(call->ctx->calls, mg_text_slice(&call->id));
   mg_heap_del(&call->core->gathers, &call->deadline);
   for (size_t i = 0; i < call->n_waiters; i++) mg_list_del(&call->waiters[i].node);
   cancel_legs(call, mg_slice(NULL, 0));
@@ -261,7 +276,7 @@ void mg_wake(struct mg_list *waiters, uint64_t now_ms) {
 }
 
 const char *mg_call_principal(const struct mg_call *call) {
-  return call->ctx ? call->ctx->session->principal->name : "";
+  return call->ctx->session->principal->name;
 }
 
 void mg_call_tick(struct mg_core *c, uint64_t now_ms) {

@@ -5,6 +5,8 @@
 #include "core/brain.h"
 
 #define INITIALIZED_MS 60000 /* a context that never sent `initialized` ends after this */
+#define RETIRED_MS 300000    /* what is in flight in a principal's default context at its end may take so long */
+#define RETIRED_LOOK_MS 1000
 
 /* The client's initialize params as they go upstream: a revision that we do not know becomes the latest
  * legacy one; the caller's _meta (its progress token, our private keys) stays here. */
@@ -25,7 +27,6 @@ static int keep_hello(struct mg_ctx *ctx, const struct mg_msg *m) {
 
 static void ctx_free(struct mg_ctx *ctx) {
   if (!ctx) return;
-  mg_reverse_free(ctx);
   mg_map_free(ctx->calls);
   mg_map_free(ctx->reverse);
   mg_map_free(ctx->tasks);
@@ -33,33 +34,58 @@ static void ctx_free(struct mg_ctx *ctx) {
   mg_text_done(&ctx->level);
   mg_blob_unref(ctx->hello);
   mg_blob_unref(ctx->refusal);
-  mg_free(ctx->links);
-  mg_free(ctx->lost);
-  mg_free(ctx->refused_ms);
+  mg_text_done(&ctx->handle);
   mg_free(ctx);
+}
+
+/* What a server on a common link may ask of this client. */
+static unsigned abilities(const struct mg_msg *m) {
+  static const struct {
+    const char *key;
+    unsigned bit;
+  } known[] = {{"sampling", MG_CAN_SAMPLE}, {"elicitation", MG_CAN_ELICIT}, {"roots", MG_CAN_ROOTS}};
+  unsigned can = 0;
+  struct mg_span v;
+  for (size_t i = 0; m->s[MG_S_CAPABILITIES].type == MG_JSON_OBJECT && i < sizeof known / sizeof known[0]; i++)
+    if (mg_json_get(m->doc, m->s[MG_S_CAPABILITIES], known[i].key, &v) && v.type == MG_JSON_OBJECT) can |= known[i].bit;
+  return can;
+}
+
+static int ctx_open(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *in) {
+  ctx->core = c;
+  mg_list_init(&ctx->in_flight);
+  int rc = mg_sessions_create(c->sessions, in->who, in->now_ms, &ctx->session);
+  if (rc != MCPGW_OK) return rc;
+  ctx->session->user = ctx;
+  ctx->number = ++c->numbers;
+  c->stats.contexts_opened++;
+  return MCPGW_OK;
 }
 
 int mg_ctx_new(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out) {
   struct mg_ctx *ctx = mg_calloc(1, sizeof *ctx);
   if (!ctx) return MCPGW_E_NOMEM;
-  int rc = MCPGW_E_NOMEM;
   ctx->core = c;
   ctx->view = in->view;
   ctx->revision = mg_revision_parse(mg_msg_inner(in->msg, MG_S_VERSION));
   if (!ctx->revision || mg_revision_is_modern(ctx->revision)) ctx->revision = MG_REV_LATEST_LEGACY;
-  ctx->links = mg_calloc(in->view.n, sizeof *ctx->links);
-  ctx->lost = mg_calloc(in->view.n, 1);
-  ctx->refused_ms = mg_calloc(in->view.n, sizeof *ctx->refused_ms);
-  if (!ctx->links || !ctx->lost || !ctx->refused_ms) goto out;
-  if ((rc = keep_hello(ctx, in->msg)) != MCPGW_OK) goto out;
-  if ((rc = mg_sessions_create(c->sessions, in->who, in->now_ms, &ctx->session)) != MCPGW_OK) goto out;
-  ctx->session->user = ctx;
-  ctx->number = ++c->numbers;
-  c->stats.contexts_opened++;
-  *out = ctx;
-  ctx = NULL;
-out:
-  ctx_free(ctx);
+  ctx->can = abilities(in->msg);
+  int rc = keep_hello(ctx, in->msg);
+  if (rc == MCPGW_OK) rc = ctx_open(c, ctx, in);
+  if (rc == MCPGW_OK) *out = ctx;
+  else ctx_free(ctx);
+  return rc;
+}
+
+int mg_ctx_new_modern(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out) {
+  struct mg_ctx *ctx = mg_calloc(1, sizeof *ctx);
+  if (!ctx) return MCPGW_E_NOMEM;
+  ctx->modern = 1;
+  ctx->view = (struct mg_view){0, c->n_ups};
+  ctx->revision = MG_REV_LATEST_MODERN;
+  int rc = ctx_open(c, ctx, in);
+  if (rc == MCPGW_OK) *out = ctx;
+  else ctx_free(ctx);
   return rc;
 }
 
@@ -77,13 +103,9 @@ struct mg_ctx *mg_core_find(struct mg_core *c, struct mg_slice id, const mcpgw_c
 }
 
 static void end_calls(struct mg_ctx *ctx, const char *why) {
-  struct mg_call *call;
-  size_t it = 0;
   struct mg_fault f = {.reason = MG_WHY_CONTEXT_ENDED, .delivered = -1, .text = why};
-  while (ctx->calls && (call = mg_map_next(ctx->calls, &it, NULL))) {
-    mg_call_fail(call, &f);
-    it = 0;
-  }
+  struct mg_list *node;
+  while ((node = mg_list_first(&ctx->in_flight))) mg_call_fail(MG_CONTAINER(node, struct mg_call, in_ctx), &f);
 }
 
 void mg_core_end(struct mg_core *c, struct mg_ctx *ctx, const char *why) {
@@ -91,14 +113,21 @@ void mg_core_end(struct mg_core *c, struct mg_ctx *ctx, const char *why) {
   mg_sessions_end(ctx->session, why);
 }
 
+void mg_core_leave(struct mg_core *c, struct mg_slice principal) {
+  struct mg_principal *p = mg_sessions_principal(c->sessions, principal);
+  if (p && p->home) mg_sessions_end(p->home->session, "its last client has gone");
+}
+
 /* The session is over and found no more. */
 static void on_ended(void *data, struct mcpgw_session *s, const char *why) {
   struct mg_core *c = data;
   struct mg_ctx *ctx = s->user;
+  if (!ctx) return; /* it never became one */
   ctx->ended = 1;
+  if (s->principal->home == ctx) s->principal->home = NULL;
   end_calls(ctx, why);
-  for (size_t i = 0; i < ctx->view.n; i++)
-    if (ctx->links[i]) mg_link_bury(ctx->links[i], 1);
+  mg_reverse_free(ctx);
+  mg_bind_end_all(ctx, s->used_ms);
   c->stats.contexts_ended++;
   mg_log(c->log, MG_LOG_INFO, "context.ended", "context", mg_ctx_tag(ctx), "reason", why, (char *)0);
   c->ports->ctx_ended(ctx, ctx->user);
@@ -109,7 +138,21 @@ static void on_ended(void *data, struct mcpgw_session *s, const char *why) {
 static int on_in_use(void *data, struct mcpgw_session *s) {
   struct mg_ctx *ctx = s->user;
   (void)data;
-  return ctx->calls && mg_map_count(ctx->calls) > 0;
+  return ctx->n_calls > 0;
+}
+
+/* A principal's requests without a handle are no workflow that could come to its end: at the greatest age new ones
+ * get a new context, those in flight may finish, and listeners are asked to come again. */
+static uint64_t on_overdue(void *data, struct mcpgw_session *s) {
+  struct mg_core *c = data;
+  struct mg_ctx *ctx = s->user;
+  uint64_t end = s->created_ms + c->config->contexts.absolute_ms + RETIRED_MS;
+  if (!ctx->is_home || !ctx->n_calls || s->expiry.at_ms >= end) return 0;
+  if (s->principal->home == ctx) {
+    s->principal->home = NULL;
+    mg_listen_end_of(ctx);
+  }
+  return ctx->n_calls ? RETIRED_LOOK_MS : 0;
 }
 
 int mg_contexts_new(struct mg_core *c) {
@@ -123,7 +166,9 @@ int mg_contexts_new(struct mg_core *c) {
                               .ended = on_ended,
                               .in_use = on_in_use,
                               .data = c};
-  return mg_sessions_new(&o, &c->sessions);
+  int rc = mg_sessions_new(&o, &c->sessions);
+  if (rc == MCPGW_OK) c->sessions->overdue = on_overdue;
+  return rc;
 }
 
 void mg_ctx_emit(struct mg_ctx *ctx, mg_blob *bytes) {

@@ -17,6 +17,7 @@
 struct mg_core;
 struct mg_ctx;
 struct mg_link;
+struct mg_seal_key;
 
 /* Where the messages for one downstream exchange go: a POST, a batch, a GET stream, an in-process client.
  * The gateway embeds it; the core keeps the calls that will still speak on it. */
@@ -26,7 +27,9 @@ struct mg_sink {
 void mg_sink_init(struct mg_sink *s);
 
 struct mg_outgoing {
-  struct mg_seg *segs; /* references are taken over by sink_message, even when it drops them */
+  /* References are taken over by sink_message, even when it drops them. Bytes that did get to the client are
+   * marked (mg_blob_mark_sent): some errors are told until one was. */
+  struct mg_seg *segs;
   size_t n;
   int final;           /* the reply to one request of the sink */
   int status;          /* the HTTP status it deserves if no byte has been sent yet */
@@ -49,8 +52,9 @@ struct mg_ports {
 
 struct mg_stats { /* counters; every drop and every failure has one */
   uint64_t requests, replies, errors, cancelled, timeouts, overloaded, queued, queue_full;
-  uint64_t unknown_ids, unknown_tokens, unknown_responses, dropped_notifications, upstream_protocol;
-  uint64_t links_opened, links_lost, contexts_opened, contexts_ended, contexts_revoked, lists_fetched, lists_cached, tools_refused;
+  uint64_t unknown_ids, unknown_tokens, unknown_responses, dropped_notifications, filtered_logs, upstream_protocol;
+  uint64_t links_opened, links_lost, links_reaped, contexts_opened, contexts_ended, contexts_revoked, handles_refused;
+  uint64_t lists_fetched, lists_cached, tools_refused;
   uint64_t listens_lost, listen_gaps;
   uint64_t pins_differ, pins_denied;
 };
@@ -58,6 +62,9 @@ struct mg_stats { /* counters; every drop and every failure has one */
 /* budget and log are BORROWED and must outlive the core; the config is referenced. */
 int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *ports_arg, struct mg_budget *budget,
                 struct mg_log *log, struct mg_core **out);
+/* The keys that seal handles: the newest, and the one before it (or NULL) for those that are still about.
+ * BORROWED until the next call. Without them handles end with the process. */
+void mg_core_set_keys(struct mg_core *c, const struct mg_seal_key *newest, const struct mg_seal_key *before);
 void mg_core_free(struct mg_core *c);    /* as mg_core_end_all, then frees */
 void mg_core_end_all(struct mg_core *c); /* ends contexts and links, fails calls */
 const struct mg_stats *mg_core_stats(const struct mg_core *c);
@@ -94,6 +101,8 @@ struct mg_ctx *mg_core_find(struct mg_core *c, struct mg_slice id, const mcpgw_c
  * responses: MCPGW_OK (also when dropped and counted), or an error to be told. */
 int mg_core_legacy(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *in);
 void mg_core_end(struct mg_core *c, struct mg_ctx *ctx, const char *why);
+/* The last client of this caller has gone for good: what its requests without a handle left ends. */
+void mg_core_leave(struct mg_core *c, struct mg_slice principal);
 
 const char *mg_ctx_id(const struct mg_ctx *ctx);
 int mg_ctx_revision(const struct mg_ctx *ctx);

@@ -31,8 +31,10 @@ void mg_core_initialize(struct mg_core *c, const struct mg_inbound *in, struct m
 static void initialized(struct mg_ctx *ctx, uint64_t now_ms) {
   ctx->initialized = 1;
   mg_sessions_confirm(ctx->session, now_ms);
-  for (size_t i = 0; i < ctx->view.n; i++)
-    if (ctx->links[i]) mg_link_initialized(ctx->links[i]);
+  for (size_t i = ctx->view.first; i < ctx->view.first + ctx->view.n; i++) {
+    struct mg_bind *b = mg_bind_find(ctx, ctx->core->ups[i]);
+    if (b && b->link && b->link->ctx) mg_link_initialized(b->link);
+  }
 }
 
 static void cancelled(struct mg_ctx *ctx, const struct mg_msg *m) {
@@ -94,7 +96,7 @@ int mg_core_legacy(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inboun
   else if (!ctx->initialized && m->method != MG_M_PING)
     f.text = "send notifications/initialized before the first request";
   if (f.text) mg_refuse(c, in, 0, &f);
-  else mg_request_start(c, ctx, in);
+  else mg_request_start(c, ctx, in, 0);
   return MCPGW_OK;
 }
 
@@ -120,9 +122,11 @@ static int is_removed(int method) {
 
 int mg_core_modern(struct mg_core *c, const struct mg_inbound *in) {
   const struct mg_msg *m = in->msg;
-  struct mg_fault gone = {.code = MG_RPC_METHOD, .delivered = -1, .text = "Method not found"};
+  struct mg_ctx *ctx;
+  int hands_out;
+  struct mg_fault why, gone = {.code = MG_RPC_METHOD, .delivered = -1, .text = "Method not found"};
   if (m->kind == MG_NOTIFICATION) {
-    struct mg_link *only = in->view.n == 1 ? mg_link_peek(c, NULL, in->view.first) : NULL;
+    struct mg_link *only = in->view.n == 1 ? mg_link_peek(c, mg_handle_peek(c, in), in->view.first) : NULL;
     if (m->method == MG_M_N_CANCELLED) modern_cancelled(c, in);
     else if (only) pass(only, in);
     else c->stats.dropped_notifications++;
@@ -130,6 +134,7 @@ int mg_core_modern(struct mg_core *c, const struct mg_inbound *in) {
   }
   if (m->kind != MG_REQUEST) return MCPGW_E_INVALID; /* clients of this era send no responses */
   if (is_removed(m->method)) mg_refuse(c, in, 1, &gone);
-  else mg_request_start(c, NULL, in);
+  else if (mg_handle_context(c, in, &ctx, &hands_out, &why) != MCPGW_OK) mg_refuse(c, in, 1, &why);
+  else mg_request_start(c, ctx, in, hands_out);
   return MCPGW_OK;
 }

@@ -9,8 +9,13 @@
 /* Whether a listener may be served by this feed. Modern upstreams are stateless by contract: what one caller's
  * subscription brings is what any other's would bring. Where that is not so (an upstream that is called with
  * its caller's own token, lists of cacheScope "private" that are filtered by policy) this is where to say it. */
+/* An upstream with isolation is spoken to on the context's link: nobody else may hear what comes there. */
+static uint64_t owner_of(const struct mg_sub *sub, const struct mg_upstream *up) {
+  return mg_scope(up, 1) == MG_ISO_SHARED ? 0 : mg_listen_ctx(sub)->number;
+}
+
 static int may_share(const struct mg_feed *f, const struct mg_sub *sub, const mg_blob *own) {
-  return !f->own && !own && f->n_uris + mg_filter_uris(&sub->wish) <= MG_FEED_URIS;
+  return !f->own && !own && f->owner == owner_of(sub, f->up) && f->n_uris + mg_filter_uris(&sub->wish) <= MG_FEED_URIS;
 }
 
 void mg_feed_look_by(struct mg_feed *f, uint64_t at_ms) {
@@ -61,6 +66,7 @@ int mg_feed_join(struct mg_sub *sub, struct mg_upstream *up, mg_blob *own, int l
     if (may_share(other, sub, own)) f = other;
   }
   if (!f && !(f = feed_new(up, own))) return MCPGW_E_NOMEM;
+  f->owner = owner_of(sub, up);
   sub->feed = f;
   mg_list_add(&f->subs, &sub->node);
   f->n++;
@@ -117,7 +123,7 @@ static void look(struct mg_feed *f, uint64_t now_ms) {
   mg_heap_set(&f->up->core->feeds, &f->due, UINT64_MAX);
   if (!f->n) {
     if (!f->idle_ms) f->idle_ms = now_ms + LINGER_MS;
-    if (f->own || !(f->now || f->next) || now_ms >= f->idle_ms || f->up->core->draining) feed_free(f);
+    if (f->own || f->owner || !(f->now || f->next) || now_ms >= f->idle_ms || f->up->core->draining) feed_free(f);
     else mg_feed_look_by(f, f->idle_ms);
     return;
   }

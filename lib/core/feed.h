@@ -40,6 +40,7 @@ struct mg_feed {
   struct mg_list node, subs;
   size_t n, n_waiting, n_uris;
   struct mg_tap *now, *next; /* acknowledged and in use; being opened */
+  uint64_t owner;         /* number of the context whose link it is on; 0: the shared one */
   mg_blob *own;           /* not shared: the message as the listener wrote it */
   struct mg_heap_node due;
   uint64_t want_ms, idle_ms, narrow_ms; /* a stream is to be opened; nobody listens; a wish less. 0: no */
@@ -77,6 +78,7 @@ void mg_feed_look_by(struct mg_feed *f, uint64_t at_ms); /* the feed's next look
 void mg_tap_open(struct mg_feed *f, uint64_t now_ms); /* for what all wish; says itself why it cannot */
 void mg_tap_close(struct mg_tap *t);                  /* NULL is fine */
 
+struct mg_ctx *mg_listen_ctx(const struct mg_sub *sub);
 /* ---- listen.c: what a feed tells its subs. Any of these may end the sub's call, and no other. ----------- */
 void mg_listen_granted(struct mg_sub *sub, const struct mg_filter *granted, mg_blob *bytes, const struct mg_msg *m);
 void mg_listen_event(struct mg_sub *sub, mg_blob *bytes, const struct mg_msg *m);

@@ -140,10 +140,11 @@ void mg_request_forward(struct mg_call *call, struct mg_link *l, const struct mg
     mg_call_fail_rc(call, rc, l->up->cfg->name);
     return;
   }
+  if (call->modern && l->scope == MG_ISO_SESSION && m->method == MG_M_TOOLS_CALL) call->hands_out = 1; /* it has state */
   leg->wants_log = mg_msg_has(m, MG_S_META_LOG);
   rc = mg_request_rewrite(call, m, item, leg->id, &bytes);
   if (rc == MCPGW_OK && l->modern) rc = build_headers(call, m, item, &headers);
-  if (rc == MCPGW_OK && l->ctx) mg_restore_note(l->ctx, m, l->up->index);
+  if (rc == MCPGW_OK && !l->modern) mg_restore_note(call->ctx, m, l->up);
   if (rc == MCPGW_OK) {
     let_go(call, m);
     rc = mg_leg_send(leg, bytes, headers.v, headers.n);

@@ -9,6 +9,11 @@
 #define PROBE_SURE_MS 3600000 /* an upstream that is legacy by its own word is asked again after so long */
 #define PROBE_SILENT_MS 60000 /* one that merely said nothing */
 
+/* Of a link that several clients use: the gateway can be asked whatever any of them could. */
+#define COMMON_HELLO                                                                                       \
+  "{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{\"roots\":{\"listChanged\":true},\"sampling\":{}," \
+  "\"elicitation\":{\"form\":{},\"url\":{}}},\"clientInfo\":" MG_GATEWAY_INFO "}"
+
 #define REFUSED_MS 30000 /* until a context asks a server again that refused its initialize */
 
 static uint32_t capabilities_of(const struct mg_msg *m) {
@@ -27,7 +32,7 @@ static uint32_t capabilities_of(const struct mg_msg *m) {
 }
 
 /* Alone an upstream has spoken for itself: it may not have promised the notification. */
-static void tell_changed(struct mg_link *l, const struct mg_msg *m) {
+static void tell_changed(struct mg_link *l, struct mg_ctx *ctx, const struct mg_msg *m) {
   static const struct {
     const char *key;
     uint32_t cap;
@@ -38,9 +43,9 @@ static void tell_changed(struct mg_link *l, const struct mg_msg *m) {
   struct mg_span cap, flag;
   for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
     if (!(l->caps & lists[i].cap)) continue;
-    int promised = l->ctx->view.n > 1 || (mg_json_get(m->doc, m->s[MG_S_R_CAPABILITIES], lists[i].key, &cap) &&
+    int promised = ctx->view.n > 1 || (mg_json_get(m->doc, m->s[MG_S_R_CAPABILITIES], lists[i].key, &cap) &&
                                           mg_json_get(m->doc, cap, "listChanged", &flag) && flag.type == MG_JSON_TRUE);
-    if (promised) mg_ctx_emit_changed(l->ctx, lists[i].kind);
+    if (promised) mg_ctx_emit_changed(ctx, lists[i].kind);
   }
 }
 
@@ -52,7 +57,16 @@ void mg_link_on_gap(struct mg_link *l) {
   mg_log(l->core->log, MG_LOG_INFO, "listen.back", "upstream", l->up->cfg->name, "context", mg_ctx_tag(l->ctx), "text",
          "list_changed was sent; updates of resources meanwhile are lost", (char *)0);
   for (int k = 0; k < MG_LIST_KINDS; k++) mg_catalog_stale(l, k);
-  if (l->ctx && mg_wire_parse(mg_blob_slice(l->hello), &m, &why) == MCPGW_OK) tell_changed(l, &m);
+  if (mg_wire_parse(mg_blob_slice(l->hello), &m, &why) != MCPGW_OK) return;
+  for (struct mg_list *n = l->binds.next; n != &l->binds; n = n->next) tell_changed(l, mg_bind_of(n)->ctx, &m);
+}
+
+void mg_link_joined(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms) {
+  struct mg_msg m;
+  struct mg_wire_fault why;
+  if (!ctx->answered || mg_wire_parse(mg_blob_slice(l->hello), &m, &why) != MCPGW_OK) return;
+  mg_restore_ctx(l, ctx, now_ms);
+  tell_changed(l, ctx, &m);
 }
 
 static void ready(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
@@ -64,11 +78,9 @@ static void ready(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uin
   l->up->error[0] = 0;
   mg_log(l->core->log, MG_LOG_INFO, "link.ready", "upstream", l->up->cfg->name, "revision",
          mg_revision_name(l->revision), "context", mg_ctx_tag(l->ctx), (char *)0);
-  if (l->ctx && l->ctx->initialized) mg_link_initialized(l);
-  if (l->ctx && l->ctx->answered) { /* it joins late, or replaces another */
-    mg_restore_link(l, now_ms);
-    tell_changed(l, m);
-  }
+  if (mg_link_is_common(l) || (l->ctx && l->ctx->initialized)) mg_link_initialized(l);
+  for (struct mg_list *n = l->binds.next; n != &l->binds; n = n->next)
+    mg_link_joined(l, mg_bind_of(n)->ctx, now_ms); /* it comes late, or replaces another */
   mg_wake(&l->waiters, now_ms);
 }
 
@@ -85,10 +97,15 @@ static void refused(struct mg_link *l, const struct mg_msg *m, const char *what,
 static void on_initialize(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int status, uint64_t now_ms) {
   struct mg_link *l = leg->link;
   (void)status;
+  if (m->kind == MG_ERROR && !l->ctx) {
+    refused(l, m, "it refused initialize", now_ms);
+    return;
+  }
   if (m->kind == MG_ERROR) {
+    struct mg_bind *b = mg_bind_find(l->ctx, l->up);
     mg_blob_unref(l->ctx->refusal);
     l->ctx->refusal = mg_blob_ref(bytes); /* a client of this upstream alone is told in its own words */
-    l->ctx->refused_ms[l->up->index - l->ctx->view.first] = now_ms + REFUSED_MS;
+    if (b) b->refused_ms = now_ms + REFUSED_MS;
     refused(l, m, "it refused initialize", now_ms);
     l->up->failures = 0; /* it is there: other callers may ask, what one was told is its own matter */
     l->up->retry_ms = 0;
@@ -155,7 +172,7 @@ static const struct mg_leg_ops initialize_ops = {on_initialize, on_fail};
 static const struct mg_leg_ops discover_ops = {on_discover, on_fail};
 
 static int build(struct mg_link *l, uint64_t id, struct mg_buf *b) {
-  if (!l->modern) return mg_build_request(b, id, "initialize", mg_blob_slice(l->ctx->hello));
+  if (!l->modern) return mg_build_request(b, id, "initialize", l->ctx ? mg_blob_slice(l->ctx->hello) : MG_LIT(COMMON_HELLO));
   mg_buf_addz(b, "{\"jsonrpc\":\"2.0\",\"id\":");
   mg_buf_addu(b, id);
   mg_buf_addz(b, ",\"method\":\"server/discover\",\"params\":{\"_meta\":{");

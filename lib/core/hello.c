@@ -59,7 +59,7 @@ static void add_link(struct hello *h, const struct mg_link *l) {
 
 /* May this upstream, which is not there, join later? */
 static int may_come(const struct mg_call *call, const struct mg_upstream *up) {
-  return call->ctx ? up->cfg->era != MG_ERA_MODERN : up->speaks_modern >= 0;
+  return call->modern ? up->speaks_modern >= 0 : up->cfg->era != MG_ERA_MODERN;
 }
 
 static void collect(struct mg_call *call, struct hello *h) {
@@ -204,7 +204,7 @@ static void initialize_one(struct mg_call *call, uint64_t now_ms) {
   struct mg_upstream *up = call->core->ups[call->view.first];
   struct mg_link *l = mg_link_peek(call->core, ctx, call->view.first);
   if (l) {
-    ctx->revision = l->revision;
+    if (!mg_link_is_common(l)) ctx->revision = l->revision; /* they negotiated it themselves */
     ctx->answered = 1;
     forward_hello(call, l->hello);
     return;

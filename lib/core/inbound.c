@@ -55,15 +55,6 @@ static struct mg_call *oldest_call(struct mg_link *l, int only_logging) {
   return best && (n == 1 || !only_logging) ? best->call : NULL;
 }
 
-static void to_context(struct mg_ctx *ctx, const struct mg_msg *m) {
-  struct mg_splice sp;
-  mg_blob *copy;
-  mg_splice_init(&sp);
-  mg_strip_private(&sp, m->doc, m->s[MG_S_META]);
-  if (mg_splice_flatten(&sp, m->doc, ctx->core->budget, &copy) == MCPGW_OK) mg_ctx_emit(ctx, copy);
-  else ctx->core->stats.dropped_notifications++;
-}
-
 static void legacy_notification(struct mg_link *l, uint64_t call, mg_blob *bytes, const struct mg_msg *m) {
   struct mg_leg *leg = call ? mg_leg_find(l, call) : NULL;
   struct mg_call *to = leg ? leg->call : NULL;
@@ -72,13 +63,15 @@ static void legacy_notification(struct mg_link *l, uint64_t call, mg_blob *bytes
     return;
   }
   /* logs on a shared channel relate to a call as a rule; changes do not */
-  if (!to && m->method == MG_M_N_MESSAGE) to = oldest_call(l, 0);
-  if (to) {
+  if (!to && m->method == MG_M_N_MESSAGE && l->n_binds == 1) to = oldest_call(l, 0);
+  if (to && !mg_share_may_hear(l, to->ctx, m)) {
+    l->core->stats.filtered_logs++;
+  } else if (to) {
     struct mg_splice sp;
     mg_splice_init(&sp);
     pass_to_call(to, bytes, m, &sp);
   } else {
-    to_context(l->ctx, m);
+    mg_share_notification(l, m);
   }
 }
 
@@ -133,7 +126,7 @@ static void one_message(struct mg_link *l, uint64_t call, mg_blob *bytes, struct
     return;
   }
   switch (m.kind) {
-  case MG_REQUEST: mg_reverse_request(l, call, bytes, &m); break;
+  case MG_REQUEST: mg_reverse_request(l, call, &m, now_ms); break;
   case MG_NOTIFICATION: on_notification(l, call, bytes, &m, now_ms); break;
   default: on_reply(l, call, bytes, &m, status, now_ms);
   }

@@ -9,6 +9,7 @@ int mg_leg_new(struct mg_link *l, struct mg_call *call, int method, const struct
   struct mg_leg *leg = mg_calloc(1, sizeof *leg);
   if (!leg) return MCPGW_E_NOMEM;
   leg->id = ++l->next_id;
+  l->used_ms = now_ms;
   leg->link = l;
   leg->method = method;
   leg->ops = ops;

@@ -1,6 +1,5 @@
-/* core/link: owns live conversations with upstreams: when one is opened, whose it is, and how it ends. A
- * legacy link belongs to one context (isolation `session`), a modern one is shared: it is stateless by
- * contract. A dead link is freed only when nobody can be on the stack (mg_core_tick). */
+/* core/link: owns live conversations with upstreams: when one is opened and how it ends. Whose it is, and who
+ * else may use it, is core/bind's. A dead link is freed only when nobody can be on the stack (mg_core_tick). */
 #include <stdio.h>
 #include <string.h>
 
@@ -24,11 +23,6 @@ void mg_link_set_state(struct mg_link *l, int state) {
   l->state = state;
 }
 
-static struct mg_link **slot_of(struct mg_link *l) {
-  if (!l->ctx) return &l->up->modern;
-  return &l->ctx->links[l->up->index - l->ctx->view.first];
-}
-
 void mg_link_free(struct mg_link *l) {
   mg_list_del(&l->node);
   mg_gates_done(&l->own);
@@ -44,12 +38,17 @@ static struct mg_link *link_new(struct mg_upstream *up, struct mg_ctx *ctx) {
   if (!l) return NULL;
   l->core = up->core;
   l->up = up;
-  l->ctx = ctx;
-  l->modern = !ctx;
-  l->revision = ctx ? ctx->revision : MG_REV_LATEST_MODERN;
+  l->modern = !ctx || ctx->modern;
+  l->scope = mg_scope(up, l->modern);
+  l->ctx = l->scope == MG_ISO_SESSION ? ctx : NULL;
+  l->owner = l->scope == MG_ISO_PRINCIPAL && ctx ? ctx->session->principal : NULL;
+  l->revision = l->modern ? MG_REV_LATEST_MODERN : l->ctx ? ctx->revision : MG_REV_LATEST_LEGACY;
+  l->level = -1;
+  mg_list_init(&l->binds);
+  mg_list_init(&l->questions);
   l->legs = mg_map_new(MG_MAX_LEGS);
   mg_list_init(&l->waiters);
-  int needs_lists = !ctx || ctx->view.n > 1 || up->core->config->pin.mode != MG_PIN_OFF;
+  int needs_lists = l->modern || !l->ctx || ctx->view.n > 1 || up->core->config->pin.mode != MG_PIN_OFF;
   if (needs_lists) l->lists = mg_calloc(MG_LIST_KINDS, sizeof *l->lists);
   for (int i = 0; l->lists && i < MG_LIST_KINDS; i++) mg_list_init(&l->lists[i].waiters);
   /* each process is a server of its own: sixteen busy sessions must not hold up the seventeenth's */
@@ -72,7 +71,8 @@ static void back_off(struct mg_upstream *up, uint64_t now_ms) {
   up->retry_ms = now_ms + wait / 2 + mg_jitter(wait / 2);
 }
 
-static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, uint64_t now_ms, struct mg_fault *why) {
+static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, struct mg_bind *b, uint64_t now_ms,
+                                 struct mg_fault *why) {
   struct mg_core *c = up->core;
   up->error[0] = 0;
   struct mg_link *l = link_new(up, ctx);
@@ -93,34 +93,35 @@ static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, uin
     return NULL;
   }
   mg_list_add(&c->links, &l->node);
-  *slot_of(l) = l;
+  up->n_links++;
   l->number = ++c->numbers;
-  l->opened_ms = now_ms;
+  l->opened_ms = l->used_ms = now_ms;
+  if (b) mg_bind_join(b, l);
   c->stats.links_opened++;
   up->stats.links_opened++;
-  if (mg_handshake_start(l, now_ms) == MCPGW_OK) return l;
+  if (mg_place_put(l) == MCPGW_OK && mg_handshake_start(l, now_ms) == MCPGW_OK) return l;
   mg_link_die(l, "the handshake could not be sent", MCPGW_DELIVERED_NO, 0, now_ms);
   why->text = up->error;
   return NULL;
 }
 
-static int may_open(struct mg_upstream *up, struct mg_ctx *ctx, uint64_t now_ms, struct mg_fault *why) {
+static int may_open(struct mg_upstream *up, int modern, const struct mg_bind *b, uint64_t now_ms, struct mg_fault *why) {
   if (up->core->ending) {
     why->text = "the gateway is stopping";
     return 0;
   }
-  if (!ctx && up->speaks_modern < 0 && up->cfg->era != MG_ERA_LEGACY && now_ms >= up->probe_ms) up->speaks_modern = 0;
-  if (!ctx && up->speaks_modern < 0) {
+  if (modern && up->speaks_modern < 0 && up->cfg->era != MG_ERA_LEGACY && now_ms >= up->probe_ms) up->speaks_modern = 0;
+  if (modern && up->speaks_modern < 0) {
     why->reason = 0;
     why->code = MG_RPC_VERSION;
     why->text = "Unsupported protocol version";
     return 0;
   }
-  if (ctx && up->cfg->era == MG_ERA_MODERN) {
+  if (!modern && up->cfg->era == MG_ERA_MODERN) {
     why->text = "this upstream speaks 2026-07-28 only; connect with a client of that revision";
     return 0;
   }
-  if (ctx && now_ms < ctx->refused_ms[up->index - ctx->view.first]) {
+  if (b && now_ms < b->refused_ms) {
     why->text = "this upstream refused the session's initialize";
     return 0;
   }
@@ -132,19 +133,37 @@ static int may_open(struct mg_upstream *up, struct mg_ctx *ctx, uint64_t now_ms,
   return 1;
 }
 
+/* Contexts are bound to what they use, so that its end can be told to them; a shared modern link, stateless by
+ * contract, has none of them. */
+static int needs_bind(const struct mg_upstream *up, const struct mg_ctx *ctx) {
+  return ctx && (!ctx->modern || mg_scope(up, 1) != MG_ISO_SHARED);
+}
+
 struct mg_link *mg_link_get(struct mg_core *c, struct mg_ctx *ctx, size_t upstream, uint64_t now_ms,
                             struct mg_fault *why) {
   struct mg_upstream *up = c->ups[upstream];
-  struct mg_link *l = ctx ? ctx->links[upstream - ctx->view.first] : up->modern;
-  if (l) return l;
+  struct mg_bind *b = needs_bind(up, ctx) ? mg_bind_make(ctx, up) : NULL;
+  struct mg_link *l = mg_place_get(up, ctx);
   *why = (struct mg_fault){
       .reason = MG_WHY_UPSTREAM_UNAVAILABLE, .delivered = MCPGW_DELIVERED_NO, .upstream = up->cfg->name};
-  if (!may_open(up, ctx, now_ms, why)) return NULL;
-  return link_open(up, ctx, now_ms, why);
+  if (!b && needs_bind(up, ctx)) {
+    why->reason = MG_WHY_OVERLOADED;
+    why->text = "out of memory";
+    return NULL;
+  }
+  if (l && b && !b->link) {
+    mg_bind_join(b, l);
+    if (l->state == MG_LINK_READY) mg_link_joined(l, ctx, now_ms);
+  }
+  if (l) return l;
+  if (!may_open(up, !ctx || ctx->modern, b, now_ms, why) || !mg_place_room(up, now_ms, why)) return NULL;
+  return link_open(up, ctx, b, now_ms, why);
 }
 
 struct mg_link *mg_link_peek(struct mg_core *c, struct mg_ctx *ctx, size_t upstream) {
-  struct mg_link *l = ctx ? ctx->links[upstream - ctx->view.first] : c->ups[upstream]->modern;
+  struct mg_upstream *up = c->ups[upstream];
+  const struct mg_bind *b = mg_bind_find(ctx, up);
+  struct mg_link *l = needs_bind(up, ctx) ? (b ? b->link : NULL) : up->shared[1];
   return l && l->state == MG_LINK_READY ? l : NULL;
 }
 
@@ -167,8 +186,9 @@ static void fail_legs(struct mg_link *l, struct mg_fault *f, uint32_t delivered,
   }
 }
 
-static void to_graveyard(struct mg_link *l, int graceful) {
-  *slot_of(l) = NULL;
+static void to_graveyard(struct mg_link *l, int graceful, int lost) {
+  mg_place_clear(l, lost);
+  l->up->n_links--;
   mg_list_del(&l->node);
   mg_list_add(&l->core->graveyard, &l->node);
   l->core->ports->link_close(l->port, graceful);
@@ -199,25 +219,35 @@ void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int gra
   l->core->stats.links_lost++;
   up->stats.links_lost++;
   if (!was_ready || crashed_again(l)) back_off(up, now_ms);
-  if (was_ready && l->ctx && l->stateful) l->ctx->lost[up->index - l->ctx->view.first] = 1;
-  to_graveyard(l, graceful);
+  to_graveyard(l, graceful, was_ready && l->stateful);
   mg_reverse_drop_link(l);
   struct mg_fault f = {.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .upstream = up->cfg->name, .text = up->error};
   fail_legs(l, &f, delivered, now_ms);
   wake_all(l, now_ms);
 }
 
-/* The end that we want: what is under way is told so. A shared link goes only when the gateway ends. */
+/* The least missed one, without a call in flight: its contexts get a fresh link when they need one. */
+void mg_link_reap(struct mg_link *l, uint64_t now_ms) {
+  mg_log(l->core->log, MG_LOG_INFO, "link.reaped", "upstream", l->up->cfg->name, "context", mg_ctx_tag(l->ctx),
+         "text", l->stateful ? "its state is lost" : "it had no state", (char *)0);
+  l->core->stats.links_reaped++;
+  mg_link_set_state(l, MG_LINK_DEAD);
+  to_graveyard(l, 1, l->stateful);
+  mg_reverse_drop_link(l);
+  wake_all(l, now_ms);
+}
+
+/* The end that we want: what is under way is told so. */
 void mg_link_bury(struct mg_link *l, int graceful) {
   struct mg_fault f = {.reason = MG_WHY_CONTEXT_ENDED, .upstream = l->up->cfg->name, .text = "the conversation was ended"};
-  if (!l->ctx) {
+  if (l->core->ending) {
     f.reason = MG_WHY_UPSTREAM_UNAVAILABLE;
     f.text = "the gateway is stopping";
   }
   if (l->state == MG_LINK_DEAD) return;
   mg_link_set_state(l, MG_LINK_DEAD);
   mg_reverse_drop_link(l);
-  to_graveyard(l, graceful);
+  to_graveyard(l, graceful, 0);
   fail_legs(l, &f, MCPGW_DELIVERED_UNKNOWN, 0);
   wake_all(l, 0); /* who waited for a shared link finds no other: the gateway is ending */
 }

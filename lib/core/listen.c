@@ -209,7 +209,7 @@ static void start_one(struct mg_call *call, const struct mg_msg *m, uint64_t now
 static int gather(struct mg_call *call, int with_uris, uint64_t now_ms) {
   struct mg_fault why;
   for (size_t i = call->view.first; i < call->view.first + call->view.n && !call->gave_up; i++) {
-    struct mg_link *l = mg_link_get(call->core, NULL, i, now_ms, &why);
+    struct mg_link *l = mg_link_get(call->core, call->ctx, i, now_ms, &why);
     if (!l) continue;
     if (l->state == MG_LINK_OPENING) mg_call_wait(call, &l->waiters);
     for (int k = MG_LIST_RESOURCES; with_uris && k <= MG_LIST_TEMPLATES; k++)
@@ -239,7 +239,7 @@ static size_t join_all(struct mg_call *call, const struct mg_msg *m) {
   size_t joined = 0;
   s->waiting_acks = 1; /* nobody's acknowledgement is the last one until all have been asked */
   for (size_t i = 0; i < call->view.n; i++) {
-    int ready = mg_link_peek(call->core, NULL, call->view.first + i) != NULL;
+    int ready = mg_link_peek(call->core, call->ctx, call->view.first + i) != NULL;
     if (!ready && call->core->ups[call->view.first + i]->speaks_modern < 0) continue;
     if (join(s, i, m, mg_msg_has(m, MG_S_META_LOG), !ready) == MCPGW_OK) joined++;
   }
@@ -256,7 +256,7 @@ static void start_many(struct mg_call *call, const struct mg_msg *m, uint64_t no
     return;
   }
   s->started = 1;
-  for (size_t i = 0; i < call->view.n; i++) ready += mg_link_peek(call->core, NULL, call->view.first + i) != NULL;
+  for (size_t i = 0; i < call->view.n; i++) ready += mg_link_peek(call->core, call->ctx, call->view.first + i) != NULL;
   if (rc == MCPGW_OK && ready) rc = share_out(call, &all);
   mg_filter_done(&all);
   if (rc != MCPGW_OK) {
@@ -312,6 +312,19 @@ void mg_core_drain(struct mg_core *c) {
   struct mg_call *call;
   c->draining = 1;
   while ((call = first_of(c))) end(call);
+}
+
+struct mg_ctx *mg_listen_ctx(const struct mg_sub *sub) {
+  return sub->listen->call->ctx;
+}
+
+void mg_listen_end_of(struct mg_ctx *ctx) {
+  struct mg_list *node, *next;
+  for (node = ctx->core->listeners.next; node != &ctx->core->listeners; node = next) {
+    struct mg_call *call = MG_CONTAINER(node, struct mg_listen, node)->call;
+    next = node->next; /* one's end ends no other */
+    if (call->ctx == ctx) end(call);
+  }
 }
 
 void mg_listen_fail_all(struct mg_core *c) {

@@ -43,8 +43,9 @@ static int read_cursor(struct mg_call *call, int kind, struct cursor *cur) {
 
 static const char *absence(const struct mg_call *call, const struct mg_upstream *up) {
   if (mg_link_peek(call->core, call->ctx, up->index)) return "its list could not be fetched, or not in time";
-  if (!call->ctx && up->speaks_modern < 0) return "it speaks no revision of this client's era";
-  if (call->ctx && call->ctx->refused_ms[up->index - call->ctx->view.first]) return "it refused initialize";
+  if (call->modern && up->speaks_modern < 0) return "it speaks no revision of this client's era";
+  const struct mg_bind *b = mg_bind_find(call->ctx, up);
+  if (b && b->refused_ms) return "it refused initialize";
   return up->error[0] ? up->error : "not ready yet";
 }
 
@@ -60,6 +61,9 @@ void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b) {
   if (call->modern) {
     mg_buf_addz(b, "\"io.modelcontextprotocol/serverInfo\":" MG_GATEWAY_INFO);
     sep = ",";
+    struct mg_slice handle = call->hands_out ? mg_handle_member(call->ctx, 0) : mg_slice(NULL, 0);
+    if (handle.len) mg_buf_addc(b, ',');
+    mg_buf_adds(b, handle);
   }
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
     struct mg_upstream *up = call->core->ups[i];
@@ -172,7 +176,7 @@ void mg_merge_list(struct mg_call *call, uint64_t now_ms) {
   if (call->paged && p.generation != cur.generation)
     mg_call_error(call, MG_RPC_PARAMS, "the list changed since this cursor was given; list from the start",
                   mg_slice(NULL, 0));
-  else if (!p.ready && !call->ctx) mg_merge_none(call);
+  else if (!p.ready && call->modern) mg_merge_none(call);
   else finish(call, &p, kind);
   mg_buf_done(&p.out);
 }

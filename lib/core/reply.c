@@ -77,6 +77,14 @@ static void edit_error(struct mg_call *call, const struct mg_msg *m, struct mg_s
     mg_splice_value(sp, m->s[MG_S_E_ORIGIN], MG_LIT("\"upstream\""));
 }
 
+/* The context's handle goes into the result's _meta. */
+static void hand_out(struct mg_call *call, const struct mg_msg *m, struct mg_splice *sp) {
+  int has_meta = m->s[MG_S_R_META].type == MG_JSON_OBJECT;
+  if (!has_meta && m->s[MG_S_R_META].type != MG_JSON_NONE) return;
+  struct mg_slice member = mg_handle_member(call->ctx, !has_meta);
+  if (member.len) mg_splice_insert(sp, m->doc, m->s[has_meta ? MG_S_R_META : MG_S_RESULT], member);
+}
+
 void mg_reply_edit(struct mg_call *call, const struct mg_msg *m, struct mg_splice *sp, struct mg_buf *text) {
   mg_splice_init(sp);
   if (m->kind == MG_ERROR) mg_buf_reserve(text, 2 * MG_ID_MAX + (call->blob ? call->doc.len : 0)); /* it may not move */
@@ -92,6 +100,7 @@ void mg_reply_edit(struct mg_call *call, const struct mg_msg *m, struct mg_splic
     return;
   }
   mg_strip_private(sp, m->doc, m->s[MG_S_R_META]);
+  if (call->hands_out) hand_out(call, m, sp);
   if (m->s[MG_S_R_META_SUBSCRIPTION].type != MG_JSON_NONE)
     mg_splice_value(sp, m->s[MG_S_R_META_SUBSCRIPTION], mg_text_slice(&call->id));
   if (call->method == MG_M_DISCOVER && m->s[MG_S_R_SUPPORTED].type == MG_JSON_ARRAY) {

@@ -94,8 +94,10 @@ static int wanted(struct mg_slice filter, const char *text) {
 /* ---- contexts -------------------------------------------------------------------------------------------- */
 
 static int speaks_to(const struct mg_ctx *ctx, struct mg_slice upstream) {
-  for (size_t i = 0; i < ctx->view.n; i++)
-    if (ctx->links[i] && mg_slice_eqz(upstream, ctx->links[i]->up->cfg->name)) return 1;
+  for (uint32_t i = 0; i < ctx->session->n_bound; i++) {
+    const struct mg_bind *b = ctx->session->bound[i];
+    if (b && b->link && mg_slice_eqz(upstream, b->up->cfg->name)) return 1;
+  }
   return !upstream.len;
 }
 
@@ -103,13 +105,16 @@ static void one_context(const struct mg_page *page, const void *what) {
   const struct mg_ctx *ctx = what;
   struct mg_buf *b = page->out;
   size_t links = 0;
-  for (size_t i = 0; i < ctx->view.n; i++) links += ctx->links[i] != NULL;
+  for (uint32_t i = 0; i < ctx->session->n_bound; i++) {
+    const struct mg_bind *bind = ctx->session->bound[i];
+    links += bind && bind->link;
+  }
   add_id(b, "id", ctx);
   add_text(b, "principal", ctx->session->principal->name);
   add_text(b, "revision", mg_revision_name(ctx->revision));
   add_truth(b, "initialized", ctx->initialized);
   add_number(b, "links", links);
-  add_number(b, "in_flight", ctx->calls ? mg_map_count(ctx->calls) : 0);
+  add_number(b, "in_flight", ctx->n_calls);
   add_number(b, "age_ms", since(ctx->session->created_ms, page->now_ms));
   add_number(b, "idle_ms", since(ctx->session->used_ms, page->now_ms));
 }
@@ -133,13 +138,21 @@ static const char *link_state(const struct mg_link *l) {
   return l->state == MG_LINK_READY ? "ready" : l->state == MG_LINK_OPENING ? "opening" : "dead";
 }
 
+static const char *owner_of(const struct mg_link *l) {
+  if (l->ctx) return l->ctx->session->principal->name;
+  return l->owner ? l->owner->name : NULL;
+}
+
 static void one_link(const struct mg_page *page, const void *what) {
+  static const char *const isolation[] = {"", "session", "principal", "shared"};
   const struct mg_link *l = what;
   struct mg_buf *b = page->out;
   add_number(b, "number", l->number);
   add_text(b, "upstream", l->up->cfg->name);
   add_id(b, "session", l->ctx);
-  add_text(b, "principal", l->ctx ? l->ctx->session->principal->name : NULL);
+  add_text(b, "principal", owner_of(l));
+  add_text(b, "isolation", isolation[l->scope]);
+  add_number(b, "sessions", l->n_binds);
   add_text(b, "era", l->modern ? "modern" : "legacy");
   add_text(b, "revision", mg_revision_name(l->revision));
   add_text(b, "state", link_state(l));
@@ -155,7 +168,7 @@ int mg_core_report_links(const struct mg_core *c, const struct mg_page *page, in
   p.n = p.total = 0;
   for (struct mg_list *n = c->links.next; n != &c->links; n = n->next) {
     const struct mg_link *l = MG_CONTAINER(n, struct mg_link, node);
-    if (!wanted(page->upstream, l->up->cfg->name) || !wanted(page->principal, l->ctx ? l->ctx->session->principal->name : NULL)) continue;
+    if (!wanted(page->upstream, l->up->cfg->name) || !wanted(page->principal, owner_of(l))) continue;
     if (!children || (page->pid_of && page->pid_of(l->port) > 0)) offer(&p, l->number, l);
   }
   return write_page(&p, one_link, page->out);

@@ -6,23 +6,17 @@
 
 /* ---- links ----------------------------------------------------------------------------------------------- */
 
-static int told_of_loss(struct mg_call *call, size_t upstream) {
-  struct mg_ctx *ctx = call->ctx;
-  if (!ctx || mg_method_is_list(call->method)) return 0;
-  uint8_t *lost = &ctx->lost[upstream - ctx->view.first];
-  if (!*lost) return 0;
-  *lost = 0;
-  struct mg_fault f = {.reason = MG_WHY_STATE_LOST,
-                       .delivered = MCPGW_DELIVERED_NO,
-                       .upstream = call->core->ups[upstream]->cfg->name,
-                       .text = "the upstream's session ended and what it remembered is gone; the next call starts anew"};
-  mg_call_fail(call, &f);
+/* Lists are read again from wherever they come: they have no state to lose. */
+static int told_of_loss(struct mg_call *call, size_t upstream, uint64_t now_ms) {
+  struct mg_bind *b = mg_bind_find(call->ctx, call->core->ups[upstream]);
+  if (mg_method_is_list(call->method) || call->method == MG_M_DISCOVER || !mg_bind_lost(b)) return 0;
+  mg_call_fail_lost(call, b, now_ms);
   return 1;
 }
 
 int mg_request_link(struct mg_call *call, size_t upstream, struct mg_link **out, uint64_t now_ms) {
   struct mg_fault why;
-  if (told_of_loss(call, upstream)) return MCPGW_E_CLOSED;
+  if (told_of_loss(call, upstream, now_ms)) return MCPGW_E_CLOSED;
   struct mg_link *l = mg_link_get(call->core, call->ctx, upstream, now_ms, &why);
   if (!l) {
     if (!why.reason && why.code == MG_RPC_VERSION) mg_merge_none(call);
@@ -99,7 +93,7 @@ static void run(struct mg_call *call, const struct mg_msg *m, uint64_t now_ms) {
   }
   if (mg_pin_check(call, l, m, item, now_ms) != MCPGW_OK) return;
   if (l->modern && m->method == MG_M_TOOLS_CALL && check_params(call, l, m, &item, now_ms) != MCPGW_OK) return;
-  if (mg_cache_serve(call, l, m, now_ms)) return;
+  if (mg_share_request(call, l, m, now_ms) || mg_cache_serve(call, l, m, now_ms)) return;
   mg_limits_set(call, l->up, m, item);
   if (mg_limits_late(call, now_ms) || mg_gate_enter(call, l, now_ms) != MCPGW_OK) return;
   mg_request_forward(call, l, m, item, now_ms);
@@ -148,17 +142,18 @@ static int tell_level(struct mg_call *call, struct mg_link *l, const struct mg_m
 
 static void set_level(struct mg_call *call, const struct mg_msg *m, uint64_t now_ms) {
   size_t sent = 0;
-  if (call->ctx) mg_restore_note(call->ctx, m, call->view.first);
+  mg_restore_note(call->ctx, m, call->core->ups[call->view.first]);
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
-    if (l && l->caps & MG_CAP_LOGGING && tell_level(call, l, m, now_ms) == MCPGW_OK) sent++;
+    if (l && mg_link_is_common(l)) mg_share_restore(l, call->ctx, now_ms); /* the most verbose one counts there */
+    else if (l && l->caps & MG_CAP_LOGGING && tell_level(call, l, m, now_ms) == MCPGW_OK) sent++;
   }
   if (!sent) mg_call_result(call, MG_LIT("{}"));
 }
 
 /* ---- the beginning ------------------------------------------------------------------------------------------------ */
 
-void mg_request_start(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *in) {
+void mg_request_start(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *in, int hands_out) {
   const struct mg_msg *m = in->msg;
   struct mg_call *call;
   struct mg_fault f = {.reason = MG_WHY_OVERLOADED, .delivered = MCPGW_DELIVERED_NO, .text = "the gateway is stopping"};
@@ -167,12 +162,13 @@ void mg_request_start(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inb
     f = (struct mg_fault){.code = MG_RPC_REQUEST, .delivered = -1, .text = "a request with this id is in flight"};
   else if (rc != MCPGW_OK && rc != MCPGW_E_CLOSED) f.text = "too many requests are in flight; try again later";
   if (rc != MCPGW_OK) {
-    mg_refuse(c, in, !ctx, &f);
+    mg_refuse(c, in, ctx->modern, &f);
     return;
   }
+  call->hands_out = hands_out;
   if (m->method == MG_M_PING) {
     mg_call_result(call, MG_LIT("{}"));
-  } else if (m->method == MG_M_LISTEN && !ctx) {
+  } else if (m->method == MG_M_LISTEN && ctx->modern) {
     call->step = mg_listen_start;
     call->step(call, in->now_ms);
   } else if (call->view.n > 1 && (m->method == MG_M_DISCOVER || mg_method_is_list(m->method))) {

@@ -1,6 +1,6 @@
 core := brain door link handshake inbound leg call limits request forward reply route catalog items merge hello reverse restore
 core += listen feed tap filter
 core += report
-core += session context
+core += session context bind share handle
 core += gate
 core += cache pin

@@ -11,7 +11,6 @@
 /* ---- tasks ----------------------------------------------------------------------------------------------- */
 
 static struct mg_map *task_map(struct mg_call *call) {
-  if (!call->ctx) return call->core->tasks;
   if (!call->ctx->tasks) call->ctx->tasks = mg_map_new(MG_MAX_TASKS);
   return call->ctx->tasks;
 }

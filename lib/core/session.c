@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "crypt/seal.h"
 
-#define PRINCIPAL_MAX 512
 #define TOKEN_MAX 4096
 #define SLOT_MAX 65536
 #define LINGER_MS 600000 /* how long a principal without sessions is remembered */
@@ -131,7 +130,8 @@ static void ring(struct mcpgw_session *s, uint64_t now_ms) {
   if (now_ms < last && mg_sessions_ends_ms(s) <= now_ms && s->created_ms && all->o.in_use && all->o.in_use(all->o.data, s))
     s->used_ms = now_ms;
   uint64_t at = s->created_ms ? mg_sessions_ends_ms(s) : now_ms; /* created_ms 0: it was told to hurry */
-  if (at > now_ms) mg_heap_set(&all->expiries, &s->expiry, at);
+  uint64_t more = at <= now_ms && s->created_ms && now_ms < s->credential_ms && all->overdue ? all->overdue(all->o.data, s) : 0;
+  if (at > now_ms || more) mg_heap_set(&all->expiries, &s->expiry, at > now_ms ? at : now_ms + more);
   else mg_sessions_end(s, why_ended(s, now_ms));
 }
 
@@ -196,7 +196,7 @@ int mg_sessions_create(struct mcpgw_sessions *all, const mcpgw_credential *who, 
                        struct mcpgw_session **out) {
   struct mg_slice name = principal_of(who);
   struct mg_principal *p = NULL;
-  if (!name.len || name.len > PRINCIPAL_MAX || who->token_id_len > TOKEN_MAX) return MCPGW_E_INVALID;
+  if (!name.len || name.len > MG_PRINCIPAL_MAX || who->token_id_len > TOKEN_MAX) return MCPGW_E_INVALID;
   if (runs_out_ms(who) <= now_ms) return MCPGW_E_DENIED;
   if (mg_map_count(all->by_id) >= all->o.max) return MCPGW_E_LIMIT;
   struct mcpgw_session *s = mg_calloc(1, sizeof *s);

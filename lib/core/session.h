@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "mcpgw/session.h"
 
+#define MG_PRINCIPAL_MAX 512 /* bytes of a principal's name */
 #define MG_TOKENS_KEPT 8 /* of the newest credentials of a session */
 
 /* A caller. It outlives its last session for a while, so that a rate limit cannot be washed off by ending
@@ -21,7 +22,8 @@ struct mg_principal {
   uint64_t empty_ms;   /* since when n is 0 */
   /* Of the gateway's brain; a registry alone leaves them zero. */
   struct mg_ctx *home;    /* where its modern requests without a handle belong */
-  struct mg_link **links; /* of isolation `principal`: two an upstream (core/pool) */
+  struct mg_link **links; /* of isolation `principal`: two an upstream (core/bind) */
+  size_t n_links;
   struct {
     uint64_t milli, at_ms; /* thousandths of a call that are left, and when that was reckoned */
   } bucket;
@@ -47,6 +49,8 @@ struct mcpgw_sessions {
   struct mg_heap expiries;
   struct mg_list lingering; /* principals without sessions, longest first */
   size_t n_lingering;
+  /* Optional, the brain's own: at the greatest age, how many ms more it may live. 0: none. */
+  uint64_t (*overdue)(void *data, struct mcpgw_session *s);
 };
 
 int mg_sessions_new(const mcpgw_sessions_options *o, struct mcpgw_sessions **out);

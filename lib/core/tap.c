@@ -186,7 +186,8 @@ static void cannot_open(struct mg_feed *f, const struct mg_fault *why, uint64_t 
 
 void mg_tap_open(struct mg_feed *f, uint64_t now_ms) {
   struct mg_fault why;
-  struct mg_link *l = mg_link_get(f->up->core, NULL, f->up->index, now_ms, &why);
+  struct mg_ctx *ctx = f->owner ? mg_listen_ctx(mg_sub_of(f->subs.next)) : NULL; /* never empty: it is opened for somebody */
+  struct mg_link *l = mg_link_get(f->up->core, ctx, f->up->index, now_ms, &why);
   if (!l) {
     cannot_open(f, &why, now_ms);
     return;

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "config/config.h"
 #include "core/core.h"
+#include "core/session.h"
 #include "http/client.h"
 #include "http/server.h"
 #include "loop/child.h"
@@ -189,6 +190,7 @@ struct mcpgw_client {
   struct mcpgw_gateway *gw;
   struct mg_ctx *ctx;
   struct mg_view view;
+  char *principal;       /* OWNED */
   unsigned mode;
   int closed;            /* CLOSED was told */
   struct mcpgw_event *farewell; /* to tell it with when there is no memory; NULL once it is on its way */
@@ -197,7 +199,9 @@ struct mcpgw_client {
   uint64_t next_id;
   struct mg_buf waiting; /* AUTO: requests before the client is ready: "id\0method\0params\0" each */
 };
-int mg_peer_open(struct mcpgw_gateway *gw, struct mg_slice server, unsigned mode, struct mcpgw_client **out);
+/* principal empty: the one of all in-process clients that name none. */
+int mg_peer_open(struct mcpgw_gateway *gw, struct mg_slice server, unsigned mode, struct mg_slice principal,
+                 struct mcpgw_client **out);
 void mg_peer_close(struct mcpgw_client *c);
 int mg_peer_send(struct mcpgw_client *c, struct mg_slice message); /* whole messages, of either era */
 int mg_peer_next(struct mcpgw_gateway *gw, struct mcpgw_event **out);

@@ -7,6 +7,7 @@
 #include "gateway/gateway.h"
 
 #define FAREWELL_BYTES ((size_t)200)
+#define ANYBODY "in-process" /* a principal that no listener's caller can be */
 
 /* ---- events ------------------------------------------------------------------------------------------------ */
 
@@ -91,6 +92,7 @@ int mg_peer_next(struct mcpgw_gateway *gw, struct mcpgw_event **out) {
   struct mcpgw_event *e = (struct mcpgw_event *)node;
   mg_list_del(node);
   gw->n_events--;
+  for (size_t i = 0; i < e->n_segs; i++) mg_blob_mark_sent(e->segs[i].blob); /* the host has it now */
   int rc = e->bytes ? MCPGW_OK : mg_segs_join(&gw->budget, e->segs, e->n_segs, &e->bytes);
   mg_free(e->segs);
   e->segs = NULL;
@@ -136,15 +138,19 @@ static void ctx_ended(struct mg_owner *o) {
 
 /* ---- life ------------------------------------------------------------------------------------------------------ */
 
-int mg_peer_open(struct mcpgw_gateway *gw, struct mg_slice server, unsigned mode, struct mcpgw_client **out) {
+int mg_peer_open(struct mcpgw_gateway *gw, struct mg_slice server, unsigned mode, struct mg_slice principal,
+                 struct mcpgw_client **out) {
   struct mg_view view = mg_gw_view(gw, server);
   if (!view.n) return MCPGW_E_NOT_FOUND;
   if (gw->stopping) return MCPGW_E_STATE;
   if (gw->n_clients >= MG_MAX_CLIENTS) return MCPGW_E_LIMIT;
   struct mcpgw_client *c = mg_calloc(1, sizeof *c);
   if (!c) return MCPGW_E_NOMEM;
-  if (keep_farewell(c) != MCPGW_OK) {
+  if (!principal.len) principal = mg_slice_z(ANYBODY);
+  c->principal = mg_memdup(principal.ptr, principal.len);
+  if (!c->principal || keep_farewell(c) != MCPGW_OK) {
     mg_peer_event_free(c->farewell);
+    mg_free(c->principal);
     mg_free(c);
     return MCPGW_E_NOMEM;
   }
@@ -163,6 +169,13 @@ int mg_peer_open(struct mcpgw_gateway *gw, struct mg_slice server, unsigned mode
   return MCPGW_OK;
 }
 
+/* One process on stdio is one caller: when it has gone, so has what it left with the servers. */
+static void leave(struct mcpgw_client *c) {
+  for (struct mg_list *n = c->gw->clients.next; n != &c->gw->clients; n = n->next)
+    if (!strcmp(((struct mcpgw_client *)n)->principal, c->principal)) return;
+  mg_core_leave(c->gw->core, mg_slice_z(c->principal));
+}
+
 void mg_peer_close(struct mcpgw_client *c) {
   struct mcpgw_gateway *gw = c->gw;
   c->closed = 1;
@@ -171,6 +184,9 @@ void mg_peer_close(struct mcpgw_client *c) {
   drop_events(c);
   mg_list_del(&c->node);
   gw->n_clients--;
+  leave(c);
+  mg_free(c->principal);
+  c->principal = NULL;
   mg_buf_done(&c->waiting);
   mg_peer_event_free(c->farewell);
   c->farewell = NULL;
@@ -256,8 +272,7 @@ static int one(struct mcpgw_client *c, mg_blob *blob, struct mg_slice doc) {
     refuse(c, mg_slice_z(why.id), why.code, why.text);
     return MCPGW_OK;
   }
-  /* a principal that no listener's caller can be: sessions are found by it, and this is none */
-  const mcpgw_credential who = {.struct_size = sizeof who, .principal = "in-process", .principal_len = 10};
+  const mcpgw_credential who = {.struct_size = sizeof who, .principal = c->principal, .principal_len = strlen(c->principal)};
   struct mg_inbound in = {.blob = blob, .msg = &m, .view = c->view, .who = &who,
                           .sink = &c->out.sink, .now_ms = mg_gw_now(c->gw)};
   int is_modern = m.s[MG_S_META_VERSION].type != MG_JSON_NONE || m.s[MG_S_META_CAPABILITIES].type != MG_JSON_NONE ||

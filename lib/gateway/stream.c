@@ -290,7 +290,10 @@ static void collect(struct mg_stream *st, struct mg_outgoing *m) {
   } else {
     rc = mg_blob_append(st->collected, ",", 1);
   }
-  for (size_t i = 0; rc == MCPGW_OK && i < m->n; i++) rc = mg_blob_append(st->collected, m->segs[i].ptr, m->segs[i].len);
+  for (size_t i = 0; rc == MCPGW_OK && i < m->n; i++) {
+    rc = mg_blob_append(st->collected, m->segs[i].ptr, m->segs[i].len);
+    if (rc == MCPGW_OK) mg_blob_mark_sent(m->segs[i].blob); /* the copy leaves in its place */
+  }
   mg_segs_unref(m->segs, m->n);
   if (rc != MCPGW_OK) st->replay.dropped++;
 }

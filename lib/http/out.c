@@ -142,6 +142,7 @@ static void eat_body(struct mg_http_out *o, size_t n) {
     }
     n -= left;
     o->off = 0;
+    mg_blob_mark_sent(g->blob);
     mg_blob_unref(g->blob);
     o->first++;
   }

@@ -19,6 +19,7 @@ static const struct mg_field meta_fields[] = {
     F(MCP "clientCapabilities", MG_S_META_CAPABILITIES),
     F(MCP "logLevel", MG_S_META_LOG),
     F(MCP "subscriptionId", MG_S_META_SUBSCRIPTION),
+    F("dev.mcpgw/context", MG_S_META_CONTEXT),
 };
 SHAPE(meta_shape, meta_fields);
 

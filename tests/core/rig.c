@@ -101,6 +101,8 @@ static void sink_message(struct mg_sink *sink, struct mg_outgoing *o) {
   for (size_t i = 0; i < o->n; i++) {
     memcpy(text + len, o->segs[i].ptr, o->segs[i].len);
     len += o->segs[i].len;
+    if (s->deaf && o->segs[i].blob && s->n_kept < 8) s->kept[s->n_kept++] = mg_blob_ref(o->segs[i].blob);
+    else mg_blob_mark_sent(o->segs[i].blob);
     mg_blob_unref(o->segs[i].blob);
   }
   must_be_message(text);
@@ -188,11 +190,21 @@ void core_sink_clear(struct core_sink *s) {
   s->n = 0;
 }
 
+void core_sink_hears(struct core_sink *s, int written) {
+  s->deaf = 0;
+  while (s->n_kept) {
+    mg_blob *b = s->kept[--s->n_kept];
+    if (written) mg_blob_mark_sent(b);
+    mg_blob_unref(b);
+  }
+}
+
 static void sink_free(struct core_sink *s) {
   if (!s->gone) {
     ck_assert_msg(s->finals + s->drops == s->requests, "%d requests, %d final, %d dropped", s->requests, s->finals, s->drops);
     ck_assert(mg_list_empty(&s->sink.calls));
   }
+  core_sink_hears(s, 0);
   core_sink_clear(s);
   free(s->v);
   free(s);

@@ -37,6 +37,9 @@ struct core_sink {
   size_t n, cap;
   int requests, finals, drops, streaming, gone;
   const char *headers; /* of the request: "Name: value\n"… */
+  int deaf;            /* 1: what comes is held back, and not written yet */
+  mg_blob *kept[8];
+  int n_kept;
 };
 struct core_server { /* how an upstream answers handshakes and lists; all of it may be changed between */
   int modern;        /* 1 DiscoverResult, -32601 …: that error, 0: silence */
@@ -76,6 +79,7 @@ void core_settle(struct core_rig *r);            /* serve and tick, no time pass
 mcpgw_credential core_who(const char *principal);
 struct core_sink *core_sink(struct core_rig *r);
 void core_sink_gone(struct core_sink *s);
+void core_sink_hears(struct core_sink *s, int written); /* what was held back is written now, or lost */
 void core_sink_clear(struct core_sink *s); /* forgets the messages, not the counts */
 /* One message of a client. ctx NULL: modern. */
 int core_say(struct core_rig *r, struct mg_ctx *ctx, struct core_sink *s, struct mg_view view, const char *text);

@@ -219,6 +219,7 @@ static const struct {
     {MG_S_META_CAPABILITIES, M("\"io.modelcontextprotocol\\/clientCapabilities\":{}"), "{}"},
     {MG_S_META_LOG, M("\"" MCP "logLevel\":\"debug\""), "\"debug\""},
     {MG_S_META_SUBSCRIPTION, M("\"" MCP "subscriptionId\":\"s\""), "\"s\""},
+    {MG_S_META_CONTEXT, M("\"dev.mcpgw/context\":\"new\""), "\"new\""},
     {MG_S_R_TYPE, R("\"resultType\":\"complete\""), "\"complete\""},
     {MG_S_R_CURSOR, R("\"nextCursor\":\"c\""), "\"c\""},
     {MG_S_R_META, R("\"_meta\":{}"), "{}"},
