@@ -102,10 +102,26 @@ struct mg_ctx *mg_core_find(struct mg_core *c, struct mg_slice id, const mcpgw_c
   return s ? s->user : NULL;
 }
 
+static int delivered(const struct mg_call *call) {
+  int worst = MCPGW_DELIVERED_NO;
+  for (const struct mg_list *n = call->legs.next; n != &call->legs; n = n->next) {
+    int d = mg_leg_delivered(MG_CONTAINER(n, struct mg_leg, in_call));
+    if (d != (int)MCPGW_DELIVERED_NO) worst = d;
+  }
+  return worst;
+}
+
+/* The caller is told that its context is over; when everything is, that is not what matters to a modern one. */
 static void end_calls(struct mg_ctx *ctx, const char *why) {
-  struct mg_fault f = {.reason = MG_WHY_CONTEXT_ENDED, .delivered = -1, .text = why};
   struct mg_list *node;
-  while ((node = mg_list_first(&ctx->in_flight))) mg_call_fail(MG_CONTAINER(node, struct mg_call, in_ctx), &f);
+  while ((node = mg_list_first(&ctx->in_flight))) {
+    struct mg_call *call = MG_CONTAINER(node, struct mg_call, in_ctx);
+    struct mg_fault f = {.reason = MG_WHY_CONTEXT_ENDED, .delivered = delivered(call), .text = why};
+    if (ctx->modern && ctx->core->ending)
+      f.reason = f.delivered != (int)MCPGW_DELIVERED_NO && call->method == MG_M_TOOLS_CALL ? MG_WHY_OUTCOME_UNKNOWN
+                                                                                           : MG_WHY_UPSTREAM_UNAVAILABLE;
+    mg_call_fail(call, &f);
+  }
 }
 
 void mg_core_end(struct mg_core *c, struct mg_ctx *ctx, const char *why) {
