@@ -55,7 +55,7 @@ for replay in "$B"/fuzz/replay_*; do
 done
 abs=$(cd "$B" && pwd)
 part abi 240 tests/abi/run.sh "$abs"
-part cli 180 tests/cli/run.sh "$abs"
+part cli 300 tests/cli/run.sh "$abs"
 part conformance 300 tests/conformance/through.sh "$abs"
 part sdk 400 tests/sdk/run.sh "$abs"
 part faults 300 tests/faults/run.sh "$abs"

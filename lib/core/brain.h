@@ -92,6 +92,7 @@ struct mg_upstream {
   unsigned failures;      /* handshakes in a row that failed */
   unsigned crashes;       /* ready links in a row that died before they answered anything */
   char error[MG_ERR_MAX]; /* why it is not there */
+  int crowded;            /* because of a ceiling, or want of memory, of our own */
   size_t n_ready;         /* links that are READY */
   struct mg_upstream_stats stats;
   struct mg_list feeds;   /* what its listeners share, see feed.h */

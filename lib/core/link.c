@@ -75,12 +75,14 @@ static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, str
                                  struct mg_fault *why) {
   struct mg_core *c = up->core;
   up->error[0] = 0;
+  up->crowded = 0;
   struct mg_link *l = link_new(up, ctx);
   struct mg_err said;
   mg_err_clear(&said);
   int rc = l ? c->ports->link_open(c->ports_arg, l, &l->port, &l->cancel_closes, &said) : MCPGW_E_NOMEM;
   if (rc != MCPGW_OK) {
     if (rc == MCPGW_E_NOMEM || rc == MCPGW_E_LIMIT) { /* our want, which may pass any moment */
+      up->crowded = 1;
       why->reason = MG_WHY_OVERLOADED;
       why->retry_after_ms = 1000;
     } else {
@@ -216,6 +218,7 @@ void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int gra
   else snprintf(up->error, sizeof up->error, "upstream \"%s\": %s", up->cfg->name, why);
   mg_log(l->core->log, MG_LOG_WARN, "link.lost", "upstream", up->cfg->name, "reason", why, "context",
          mg_ctx_tag(l->ctx), (char *)0);
+  up->crowded = 0;
   l->core->stats.links_lost++;
   up->stats.links_lost++;
   if (!was_ready || crashed_again(l)) back_off(up, now_ms);

@@ -28,6 +28,7 @@ part() { # NAME PROGRAM...: no part may hang
 {
   for script in usage config tools call pin serve sessions; do part "$script" bash "$HERE/$script.sh"; done
   part stdio python3 "$HERE/stdio.py"
+  part children python3 "$HERE/children.py"
   if [ -x "$NODE" ]; then
     # a module finds its packages beside itself
     cp "$HERE/front.mjs" "$TMP" && ln -s "$ROOT/tests/conformance/node_modules" "$TMP/node_modules"
