@@ -5,9 +5,11 @@
 //     --sse        every tools/call over HTTP is answered by a stream
 //     --stubborn   neither the end of input nor TERM ends it
 //     --family     starts a child that outlives it if nobody ends it
+//     --lost HOW   a session id it does not know is answered with 404 (default), 400, or 200 and an error
 //
 // Tools: echo (arguments come back as structuredContent, their SHA-256 as text), say (arguments come back
-// in a log message first), sleep {ms, step_ms}, big {bytes}, count {n}, pid.
+// in a log message first), sleep {ms, step_ms}, big {bytes}, count {n}, pid, keep {text} (remembers it for the
+// session and returns all that it has kept there).
 
 import { spawn } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
@@ -26,6 +28,7 @@ const { values: options } = parseArgs({
     sse: { type: 'boolean' },
     stubborn: { type: 'boolean' },
     family: { type: 'boolean' },
+    lost: { type: 'string', default: '404' },
   },
 });
 
@@ -37,9 +40,10 @@ const MODERN = '2026-07-28';
 const INFO = '{"name":"peer","version":"1"}';
 const CAPABILITIES = '{"tools":{},"logging":{}}';
 const META = `"_meta":{"io.modelcontextprotocol/serverInfo":${INFO}}`;
-const NAMES = ['echo', 'say', 'sleep', 'big', 'count', 'pid'];
+const NAMES = ['echo', 'say', 'sleep', 'big', 'count', 'pid', 'keep'];
 const TOOLS = JSON.stringify(NAMES.map((name) => ({ name, inputSchema: { type: 'object' } })));
 
+const kept = new Map(); // session -> what keep was given there
 const running = new Map(); // session + id -> function that stops it
 
 // ---------------------------------------------------------------------------------------------
@@ -53,23 +57,28 @@ const complete = (to) => (to.modern ? `"resultType":"complete",${META},` : '');
 /** Waits, with progress if a token was given; `after` answers. */
 function waiting(to, id, { ms, step_ms: step = 0 }, token, after) {
   const key = `${to.session} ${id}`;
-  let timers = [];
+  let timer;
   const stop = (how) => {
-    timers.forEach(clearTimeout);
+    clearTimeout(timer);
     running.delete(key);
     if (how) note({ event: 'cancelled', id: id.toString(), how });
   };
   running.set(key, stop);
   to.closed?.(() => running.get(key) === stop && stop('closed'));
-  if (step && token) {
-    to.stream();
-    for (let at = step, n = 1; at < ms; at += step, n++) {
+  const from = Date.now();
+  const speaks = step && token;
+  if (speaks) to.stream();
+  // One timer after the other: two that are both late may fire in either order.
+  const next = (at, n) => {
+    const last = !speaks || at >= ms;
+    timer = setTimeout(() => {
+      if (last) return stop(), after();
       const params = bytes('{"progressToken":', token, `,"progress":${n}}`);
-      const send = () => to.write(bytes('{"jsonrpc":"2.0","method":"notifications/progress","params":', params, '}'));
-      timers.push(setTimeout(send, at));
-    }
-  }
-  timers.push(setTimeout(() => (stop(), after()), ms));
+      to.write(bytes('{"jsonrpc":"2.0","method":"notifications/progress","params":', params, '}'));
+      return next(at + step, n + 1);
+    }, from + (last ? ms : at) - Date.now());
+  };
+  next(step, 1);
 }
 
 const CALLS = {
@@ -94,6 +103,13 @@ const CALLS = {
     const { n, ms = 0 } = text(args);
     note({ event: 'count', n });
     setTimeout(() => answer(to, id, `${complete(to)}"content":[{"type":"text","text":"${n}"}]`), ms);
+  },
+  keep(to, id, args) {
+    const { text: one } = text(args);
+    const all = kept.get(to.session) ?? [];
+    if (one !== undefined) all.push(one);
+    kept.set(to.session, all);
+    answer(to, id, `${complete(to)}"content":[{"type":"text","text":${JSON.stringify(all.join('\n'))}}]`);
   },
   pid(to, id) {
     answer(to, id, `${complete(to)}"content":[{"type":"text","text":"${process.pid}"}]`);
@@ -177,6 +193,13 @@ function event(message) {
 }
 
 const sessions = new Set();
+/** As servers in the wild say it. */
+function unknownSession(response, method) {
+  const error = { code: options.lost === '200' ? -32001 : -32600, message: 'Session not found' };
+  const body = JSON.stringify({ jsonrpc: '2.0', id: null, error });
+  const status = method === 'POST' ? Number(options.lost) : 404;
+  response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': body.length }).end(body);
+}
 function onHttp() {
   const listener = createServer((request, response) => {
     const session = request.headers['mcp-session-id'] ?? '';
@@ -184,9 +207,10 @@ function onHttp() {
     request.on('data', (d) => parts.push(d));
     request.on('end', () => {
       const status = (code) => response.writeHead(code).end();
-      if (session && !sessions.has(session)) return status(404);
+      if (session && !sessions.has(session)) return unknownSession(response, request.method);
       if (request.method === 'DELETE') {
         note({ event: 'delete' });
+        kept.delete(session);
         return sessions.delete(session) ? status(200) : status(404);
       }
       if (request.method !== 'POST') return status(405);
