@@ -204,7 +204,7 @@ void mg_http_fail(struct http_exchange *x, int code, uint32_t delivered, const c
   if (tell) mcpgw_link_failed(link, call, &why);
 }
 
-/* Only the request that was told 404 was certainly not carried out; of the others nothing is known. */
+/* Only the request that was told so was certainly not carried out; of the others nothing is known. */
 void mg_http_session_gone(struct http_link *l, struct http_exchange *x) {
   mcpgw_failure why = {.struct_size = sizeof why,
                        .code = MCPGW_E_NOT_FOUND,

@@ -130,7 +130,8 @@ static int is_json(struct mg_slice type) {
 
 static int request_head(struct http_exchange *x, const struct mg_http_response *r) {
   if (x->status < 200 || x->status > 299) {
-    x->mode = !r->content_type.len || is_json(r->content_type) ? MODE_BODY : MODE_SKIP;
+    int words = x->status == 400 && x->with_session && mg_slice_ieqz(r->content_type, "text/plain");
+    x->mode = !r->content_type.len || is_json(r->content_type) || words ? MODE_BODY : MODE_SKIP;
     return MCPGW_OK;
   }
   if (x->handshake && !x->modern) {
@@ -253,6 +254,7 @@ static void request_done(struct http_exchange *x, const struct mg_http_fault *fa
     return;
   }
   if (x->mode == MODE_EVENTS) mg_http_stream_ended(x);
+  else if (!fault && x->with_session && mg_http_says_lost(x->status, text)) mg_http_session_gone(x->l, x);
   else if (!ok && (fault || x->mode != MODE_BODY || !text.len || text.ptr[0] != '{' ||
                    text.ptr[text.len - 1] != '}'))
     fail_by_status(x);

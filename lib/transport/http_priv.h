@@ -102,6 +102,9 @@ void mg_http_session_gone(struct http_link *l, struct http_exchange *x);
 int mg_http_start(struct http_exchange *x, const char *method,
                   mcpgw_bytes *body); /* with the lines put together */
 
+/* lost.c: 1: the server says by this that it does not know the session id it was sent. */
+int mg_http_says_lost(int status, struct mg_slice text);
+
 /* http_call.c */
 extern const struct mg_http_call_events mg_http_exchange_events;
 int mg_http_send(void *impl, const mcpgw_message *m);

@@ -28,6 +28,9 @@ static int on_event(void *arg, struct mg_sse_event_view *ev) {
     int first = (!ev->data || !mg_blob_len(ev->data)) && x->call; /* else an event that is no message */
     mg_blob_unref(ev->data);
     if (first) mcpgw_link_streaming(link, x->call);
+  } else if (x->call && x->with_session && mg_http_says_lost(x->status, mg_blob_slice(ev->data))) {
+    mg_blob_unref(ev->data);
+    mg_http_session_gone(x->l, x);
   } else {
     x->attempts = 0;
     x->delivering++;

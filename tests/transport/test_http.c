@@ -244,6 +244,62 @@ START_TEST(a_forgotten_session_closes_the_link) {
 }
 END_TEST
 
+/* How servers in the wild say it; and what only looks like it. */
+static const struct {
+  int status, events, lost;
+  const char *type, *body;
+} strangers[] = {
+    {404, 0, 1, JSON, "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32001,\"message\":\"Session not found\"},\"id\":null}"},
+    {400, 0, 1, JSON, "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":\"Bad Request: No valid session ID provided\"},\"id\":null}"},
+    {400, 0, 1, JSON, "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":\"Bad Request: Unknown Mcp-Session-Id header\"},\"id\":2}"},
+    {400, 0, 1, "Content-Type: text/plain; charset=utf-8\r\n", "Invalid session ID\n"},
+    {200, 0, 1, JSON, "{\"jsonrpc\":\"2.0\",\"id\":\"server-error\",\"error\":{\"code\":-32600,\"message\":\"Session not found\"}}"},
+    {200, 0, 1, JSON, "{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-32600,\"message\":\"missing or invalid Mcp-Session-Id\"}}"},
+    {200, 1, 1, "", "{\"error\":\"Session not found\"}"},
+    {200, 1, 1, "", "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,\"message\":\"session expired\"}}"},
+    {200, 0, 0, JSON, "{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-32000,\"message\":\"database session expired\"}}"},
+    {200, 0, 0, JSON, "{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-32600,\"message\":\"name not found\"}}"},
+    {200, 0, 0, JSON, "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"error\":\"session not found, code -32600\"}}"},
+    {400, 0, 0, JSON, "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"unsupported protocol version\"}}"},
+    {503, 0, 0, JSON, "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"session not found\"}}"},
+};
+
+static void strange(struct raw_conn *c, void *arg) {
+  struct raw_request r;
+  int i = *(int *)arg;
+  while (raw_read(c, &r)) {
+    if (strstr(r.body, "\"initialize\"")) raw_reply(c, 200, JSON "Mcp-Session-Id: s\r\n", "{\"result\":{}}");
+    else if (!strangers[i].events) raw_reply(c, strangers[i].status, strangers[i].type, strangers[i].body);
+    else {
+      raw_sendf(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: message\ndata: %s\n\n", strangers[i].body);
+      raw_request_done(&r);
+      return;
+    }
+    raw_request_done(&r);
+  }
+}
+
+START_TEST(a_lost_session_is_known_by_what_servers_say) {
+  int which = _i;
+  http_fix_up(&f, strange, &which);
+  ck_assert_int_eq(http_hello(&f, 1), MCPGW_OK);
+  http_message(&f, 1, 0);
+  ck_assert_int_eq(http_send(&f, 2, "{\"id\":2}"), MCPGW_OK);
+  if (strangers[_i].lost) {
+    ck_assert(fake_host_wait(f.host, HOST_CLOSED, 0, 1, 5000));
+    const struct host_event *ev = fake_host_event(f.host, HOST_CLOSED, 0, 0);
+    ck_assert_int_eq(ev->why.code, MCPGW_E_NOT_FOUND);
+    ck_assert_uint_eq(ev->why.delivered, MCPGW_DELIVERED_NO);
+    ck_assert_int_eq(fake_host_count(f.host, HOST_MESSAGE, 2) + fake_host_count(f.host, HOST_FAILED, 2), 0);
+  } else {
+    ck_assert(fake_host_wait(f.host, HOST_MESSAGE, 2, 1, 5000));
+    ck_assert_str_eq(fake_host_event(f.host, HOST_MESSAGE, 2, 0)->text, strangers[_i].body);
+    ck_assert_int_eq(fake_host_count(f.host, HOST_CLOSED, 0), 0);
+  }
+  http_fix_down(&f);
+}
+END_TEST
+
 static void large(struct raw_conn *c, void *arg) {
   struct raw_request r;
   char piece[1001];
@@ -390,6 +446,7 @@ Suite *transport_http_suite(void) {
   tcase_add_loop_test(t, each_answer_has_its_meaning, 0, (int)(sizeof answers / sizeof *answers));
   tcase_add_loop_test(t, a_bad_session_id_fails_the_handshake, 0, 5);
   tcase_add_test(t, a_forgotten_session_closes_the_link);
+  tcase_add_loop_test(t, a_lost_session_is_known_by_what_servers_say, 0, (int)(sizeof strangers / sizeof *strangers));
   tcase_add_loop_test(t, an_answer_beyond_result_bytes_is_cut_off, 0, 2);
   tcase_add_test(t, cancelling_closes_the_exchange_silently);
   tcase_add_test(t, refused_connections_and_notifications);
