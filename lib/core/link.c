@@ -63,7 +63,9 @@ static struct mg_link *link_new(struct mg_upstream *up, struct mg_ctx *ctx) {
   return NULL;
 }
 
+/* What fails while it is left alone is of the same mishap: the links of many sessions die together. */
 static void back_off(struct mg_upstream *up, uint64_t now_ms) {
+  if (now_ms < up->retry_ms) return;
   unsigned shift = up->failures < 6 ? up->failures : 6;
   uint64_t wait = (uint64_t)BACKOFF_MS << shift;
   if (wait > BACKOFF_MAX_MS) wait = BACKOFF_MAX_MS;

@@ -451,6 +451,26 @@ START_TEST(a_server_that_fails_is_left_alone_for_a_while) {
 }
 END_TEST
 
+START_TEST(many_sessions_that_fall_together_are_one_mishap) {
+  struct core_rig r;
+  struct mg_ctx *ctx[8];
+  core_up(&r, ONE, NULL);
+  for (int i = 0; i < 8; i++) ctx[i] = core_session(&r, 0, 1);
+  for (int i = 0; i < 8; i++) core_close(r.ports[i], MCPGW_DELIVERED_NO);
+  struct core_sink *s = core_sink(&r);
+  core_legacy(ctx[0], s, LIST("1"));
+  core_settle(&r);
+  core_has(core_final(s), "\"retry_after_ms\":");
+  ck_assert_uint_le(strtoull(strstr(core_final(s), "_ms\":") + 5, NULL, 10), 500);
+  core_tick(&r, 500);
+  s = core_sink(&r);
+  core_legacy(ctx[1], s, LIST("1"));
+  core_settle(&r);
+  core_has(core_final(s), "\"result\"");
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(a_server_that_greets_and_dies_is_not_started_for_ever) {
   struct core_rig r;
   core_up(&r, TWO, NULL);
@@ -537,6 +557,7 @@ Suite *core_links_suite(void) {
   tcase_add_test(t, lost_state_behind_a_merged_view);
   tcase_add_test(t, questions_die_with_their_link);
   tcase_add_test(t, a_server_that_fails_is_left_alone_for_a_while);
+  tcase_add_test(t, many_sessions_that_fall_together_are_one_mishap);
   tcase_add_test(t, a_server_that_greets_and_dies_is_not_started_for_ever);
   tcase_add_test(t, the_end_answers_everybody);
   tcase_add_test(t, draining_refuses_what_is_new);

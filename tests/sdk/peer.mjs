@@ -195,6 +195,7 @@ function event(message) {
 const sessions = new Set();
 /** As servers in the wild say it. */
 function unknownSession(response, method) {
+  note({ event: 'unknown session', method });
   const error = { code: options.lost === '200' ? -32001 : -32600, message: 'Session not found' };
   const body = JSON.stringify({ jsonrpc: '2.0', id: null, error });
   const status = method === 'POST' ? Number(options.lost) : 404;
