@@ -73,7 +73,7 @@ $(B)/examples/notes: examples/servers/notes.c
 	$(Q)$(CC) -std=c11 $(OPT) -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -o $@ $< $(shell pkg-config --cflags --libs jansson)
 $(B)/cmd/mcpgw/%.o: CPPFLAGS += -DMCPGW_LIBEXEC='"$(libexecdir)/mcpgw"'
 
-TEST_ROOMS := $(filter $(patsubst tests/%/,%,$(dir $(wildcard tests/*/main.c))),$(ROOMS) oom)
+TEST_ROOMS := $(filter $(patsubst tests/%/,%,$(dir $(wildcard tests/*/main.c))),$(ROOMS) oom idem)
 
 # ---- doors ------------------------------------------------------------------------------------------------
 .PHONY: help run check check-asan check-tsan check-c fuzz-smoke lint bench conformance clean

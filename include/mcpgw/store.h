@@ -17,6 +17,7 @@ typedef struct mcpgw_store mcpgw_store;
 /* Kinds: 1 to 255. From 1 to 127 the library's own, from 128 a host's. Those with bit 64 set are caches: they
  * go first when the store fills. All others are kept until they expire. */
 #define MCPGW_KIND_IDEMPOTENCY 1u
+#define MCPGW_KIND_SECRET 2u /* keys that the library has made for itself */
 #define MCPGW_KIND_CACHE_BIT 64u
 #define MCPGW_KIND_HOST 128u                              /* the first of a host's own, kept */
 #define MCPGW_KIND_HOST_CACHE (128u | MCPGW_KIND_CACHE_BIT) /* the first of a host's own caches */

@@ -1,1 +1,1 @@
-api := version config gateway client transport session store
+api := version config gateway client transport session store idempotency

@@ -4,3 +4,4 @@ core += report
 core += session context bind share handle
 core += gate
 core += cache pin
+core += idem idem_op idem_record idem_hub

@@ -66,7 +66,7 @@ static int tell_existing(struct mg_op *op, const mcpgw_record *r) {
 
 /* MCPGW_OK: it may be written; else what the callback is told. there: 0 none, 1 a record, -1 one we cannot read. */
 static int decide(struct mg_op *op, int there, const mcpgw_record *r) {
-  uint64_t wanted = op->record.version;
+  uint64_t wanted = op->wanted;
   switch (op->op) {
   case MCPGW_STORE_INSERT:
     return there ? tell_existing(op, r) : MCPGW_OK;

@@ -39,6 +39,7 @@ uint64_t mg_be64(const unsigned char *p);
 struct mg_op {
   struct mg_list node;
   uint32_t op, flags;
+  uint64_t wanted;     /* the version to be replaced or deleted; a batch that fails is done again */
   mcpgw_record record; /* key and value point behind the struct */
   mcpgw_store_cb cb;
   void *arg;
@@ -113,7 +114,7 @@ void mg_env_readers_done(struct mg_env *e);
 int mg_env_write(void *env, uint32_t op, uint32_t flags, const mcpgw_record *r, mcpgw_store_cb cb, void *arg);
 int mg_writer_start(struct mg_env *e);
 void mg_writer_stop(struct mg_env *e); /* writes what waits, calls back, ends the thread */
-void mg_op_free(struct mg_op *op);
+void mg_write_free(struct mg_op *op);
 
 /* ---- apply.c: in a write transaction ----------------------------------------------------------------------- */
 int mg_apply(struct mg_env *e, MDB_txn *txn, struct mg_op *op); /* sets op->rc; not 0: LMDB's, the txn is lost */

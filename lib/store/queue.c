@@ -14,7 +14,7 @@
 #define BATCH_OPS 4096
 #define BATCH_BYTES ((size_t)32 << 20)
 
-void mg_op_free(struct mg_op *op) {
+void mg_write_free(struct mg_op *op) {
   if (!op) return;
   mg_free(op->found);
   mg_free(op);
@@ -31,6 +31,7 @@ static int op_new(uint32_t op, uint32_t flags, const mcpgw_record *r, mcpgw_stor
   o->cb = cb;
   o->arg = arg;
   o->record = *r;
+  o->wanted = r->version;
   memcpy(bytes, r->key, r->key_len);
   if (value_len) memcpy(bytes + r->key_len, r->value, value_len);
   o->record.struct_size = sizeof o->record;
@@ -69,7 +70,7 @@ int mg_env_write(void *env, uint32_t op, uint32_t flags, const mcpgw_record *r, 
   pthread_mutex_unlock(&e->lock);
   if (rc == MCPGW_OK) return rc;
   if (rc == MCPGW_E_LIMIT) atomic_fetch_add_explicit(&e->n_refused_queue, 1, memory_order_relaxed);
-  mg_op_free(o);
+  mg_write_free(o);
   return rc;
 }
 
@@ -159,7 +160,7 @@ static void settle(struct mg_env *e, struct mg_op *op) {
   else if (op->rc != MCPGW_OK && op->rc != MCPGW_E_NOT_FOUND) count(&e->n_failed);
   const mcpgw_record *r = op->rc == MCPGW_OK ? &op->record : op->rc == MCPGW_E_EXISTS ? &op->there : NULL;
   if (op->cb) op->cb(op->arg, op->rc, r);
-  mg_op_free(op);
+  mg_write_free(op);
 }
 
 static void run_batch(struct mg_env *e, struct mg_list *ops) {

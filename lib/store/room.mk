@@ -1,1 +1,1 @@
-store := store env record read queue apply care
+store := store env record read queue apply care owner

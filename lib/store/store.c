@@ -63,6 +63,10 @@ int mg_store_open(mcpgw_store *s, struct mg_slice path, const mcpgw_store_option
   return mg_store_open_custom(s, &lmdb_ops, env);
 }
 
+const void *mg_store_identity(const mcpgw_store *s) {
+  return s->backend;
+}
+
 int mg_store_get(mcpgw_store *s, uint32_t kind, struct mg_slice key, mcpgw_store_cb cb, void *arg) {
   return s->ops ? s->ops->get(s->backend, kind, key.ptr, key.len, cb, arg) : MCPGW_E_STATE;
 }

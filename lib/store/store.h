@@ -16,6 +16,7 @@ int mg_store_get(mcpgw_store *s, uint32_t kind, struct mg_slice key, mcpgw_store
 int mg_store_scan(mcpgw_store *s, uint32_t kind, struct mg_slice prefix, mcpgw_store_cb cb, void *arg);
 /* op: MCPGW_STORE_PUT …; cb NULL: nobody waits. */
 int mg_store_write(mcpgw_store *s, uint32_t op, uint32_t flags, const mcpgw_record *r, mcpgw_store_cb cb, void *arg);
+const void *mg_store_identity(const mcpgw_store *s); /* the same for handles on the same records */
 int mg_store_stats(mcpgw_store *s, char **out);
 int mg_store_check(mcpgw_store *s, char **out);
 int mg_store_compact(mcpgw_store *s, struct mg_slice path);

@@ -451,6 +451,9 @@ START_TEST(a_forked_child_may_not_touch_it_but_may_open_it) {
     int bad = mcpgw_store_put(s, &r) != MCPGW_E_STATE || get_text(s, K, "a", NULL) != MCPGW_E_STATE ||
               mcpgw_store_stats(s, &json) != MCPGW_E_STATE || mcpgw_store_check(s, &json) != MCPGW_E_STATE;
     mcpgw_store_unref(s);
+#ifdef __SANITIZE_THREAD__
+    _exit(bad); /* TSan knows no threads begun in the fork of a process with threads */
+#endif
     mcpgw_store *own = open_store(dir, 0);
     bad = bad || put_d(own, K, "b", "child") != MCPGW_OK || get_text(own, K, "a", NULL) != MCPGW_OK;
     mcpgw_store_unref(own);
@@ -459,7 +462,9 @@ START_TEST(a_forked_child_may_not_touch_it_but_may_open_it) {
   int status;
   ck_assert_int_eq(waitpid(pid, &status, 0), pid);
   ck_assert_int_eq(status, 0);
+#ifndef __SANITIZE_THREAD__
   ck_assert_int_eq(get_text(s, K, "b", NULL), MCPGW_OK);
+#endif
   mcpgw_store_unref(s);
   scratch_done();
 }

@@ -1,30 +1,10 @@
-/* tests/store/rig: directories, waiting, shorthands. */
-#include <ftw.h>
+/* tests/store/rig: waiting, shorthands. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "suites.h"
-
-static char dir[256];
-
-const char *scratch(void) {
-  const char *tmp = getenv("TMPDIR");
-  snprintf(dir, sizeof dir, "%s/mcpgw-store-XXXXXX", tmp ? tmp : "/tmp");
-  ck_assert_ptr_nonnull(mkdtemp(dir));
-  return dir;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at) {
-  (void)st, (void)type, (void)at;
-  return remove(path);
-}
-
-void scratch_done(void) {
-  if (strstr(dir, "/mcpgw-store-")) nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 static void show(void *data, int level, const char *line, size_t len) {
   (void)data, (void)level;
@@ -146,8 +126,4 @@ int check_store(mcpgw_store *s) {
   if (rc != MCPGW_OK) fprintf(stderr, "check: %d %s\n", rc, json ? json : "");
   mcpgw_free(json);
   return rc;
-}
-
-void nap(unsigned ms) {
-  nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
 }

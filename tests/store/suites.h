@@ -1,20 +1,17 @@
-/* tests/store: one suite a question. rig.c has what they share: a directory of its own, and waiting for callbacks. */
+/* tests/store: one suite a question. rig.c has what they share: waiting for callbacks, shorthands. */
 #ifndef TESTS_STORE_H
 #define TESTS_STORE_H
 #include <check.h>
 #include <pthread.h>
 
 #include "mcpgw/mcpgw.h"
+#include "support/scratch.h"
 
 Suite *store_basic_suite(void);
 Suite *store_threads_suite(void);
 Suite *store_full_suite(void);
 Suite *store_crash_suite(void);
 Suite *store_power_suite(void);
-
-/* A fresh directory under TMPDIR, removed by scratch_done. */
-const char *scratch(void);
-void scratch_done(void);
 
 mcpgw_store *open_store(const char *dir, uint64_t quota);
 mcpgw_record rec(uint32_t kind, const char *key, const char *value);
@@ -43,5 +40,4 @@ int get_text(mcpgw_store *s, uint32_t kind, const char *key, char *out);
 long long number_in(const char *json, const char *name);
 long long stat_of(mcpgw_store *s, const char *name);
 int check_store(mcpgw_store *s);
-void nap(unsigned ms);
 #endif
