@@ -26,6 +26,7 @@ static const struct option {
     {"--progress", OPT_PROGRESS, 0},
     {"--admin", OPT_ADMIN, 1},
     {"--principal", OPT_PRINCIPAL, 1},
+    {"--token", OPT_TOKEN, 1},
     {"--help", OPT_HELP, 0},
     {"-h", OPT_HELP, 0},
 };
@@ -80,6 +81,9 @@ static int apply(struct args *a, const struct option *o, const char *value) {
     return EXIT_OK;
   case OPT_ADMIN:
     a->admin = value;
+    return EXIT_OK;
+  case OPT_TOKEN:
+    a->token = value;
     return EXIT_OK;
   case OPT_PRINCIPAL:
     a->principal = value;

@@ -37,7 +37,8 @@ enum { /* options, as bits: which a command takes, and which were given */
        OPT_CHECK = 1 << 12,
        OPT_FILE = 1 << 13,
        OPT_ADMIN = 1 << 14,
-       OPT_PRINCIPAL = 1 << 15
+       OPT_PRINCIPAL = 1 << 15,
+       OPT_TOKEN = 1 << 16
 };
 
 #define OPERANDS_MAX 3
@@ -47,7 +48,7 @@ struct args { /* everything BORROWED from argv */
   const char *operands[OPERANDS_MAX];
   size_t n_operands;
   const char *const *command; /* what follows "--", NULL-terminated; NULL: no "--" */
-  const char *listen, *server, *file, *admin, *principal;
+  const char *listen, *server, *file, *admin, *principal, *token;
   int log_level, log_json;
   uint64_t timeout_ms;
 };

@@ -52,14 +52,15 @@ static const struct command {
      "  --file FILE   where (gateway.pin.file, else CONFIG with .lock.json at its end)\n"
      "  --check       write nothing: list what changed since; exit code 1 if anything did\n"
      "  --timeout MS  for all of it (60000)"},
-    {"sessions", OPT_JSON | OPT_ADMIN | OPT_PRINCIPAL | OPT_SERVER | OPT_TIMEOUT, cmd_sessions,
+    {"sessions", OPT_JSON | OPT_ADMIN | OPT_PRINCIPAL | OPT_TOKEN | OPT_SERVER | OPT_TIMEOUT, cmd_sessions,
      "mcpgw sessions ls CONFIG\n       mcpgw sessions revoke CONFIG SESSION\n"
-     "       mcpgw sessions revoke CONFIG --principal NAME",
+     "       mcpgw sessions revoke CONFIG --principal NAME | --token ID",
      "List or end the sessions of a running gateway. It is asked at its admin door (gateway.admin in CONFIG).\n"
      "Not on a terminal: id, principal, revision, links, calls in flight, idle and age in milliseconds,\n"
      "separated by tabs. revoke takes an id of the list, or the tag of the log.\n"
      "  --admin ADDRESS   the door, instead of CONFIG: unix:PATH or HOST:PORT; MCPGW_ADMIN_TOKEN is its token\n"
      "  --principal NAME  only this one's\n"
+     "  --token ID        those that a token of this id has opened or extended: revoke alone\n"
      "  --server NAME     only those with a link to it\n"
      "  --json            as the gateway tells it\n"
      "  --timeout MS      for an answer (10000)"},

@@ -128,13 +128,22 @@ static int tell_revoked(const struct args *a, const char *what, const struct doo
   return n ? EXIT_OK : say_fail(EXIT_TOOL, "nothing was revoked: there is no \"%s\"; mcpgw sessions ls lists them", what);
 }
 
+/* What is to be revoked, and by what it is named. */
+static int named(const struct args *a, size_t next, const char **by, const char **what) {
+  size_t n = (a->principal != NULL) + (a->token != NULL) + (a->n_operands > next);
+  if (n == 0) return say_fail(EXIT_USAGE, "what? give a session's id, --principal NAME or --token ID");
+  if (n > 1) return say_fail(EXIT_USAGE, "one at a time: a session's id, --principal or --token");
+  *by = a->principal ? "principal" : a->token ? "token" : "session";
+  *what = a->principal ? a->principal : a->token ? a->token : a->operands[next];
+  return nothing_behind(a, next + 1);
+}
+
 static int revoke(const struct door *d, const struct args *a, size_t next) {
-  int by_principal = a->principal != NULL, rc = nothing_behind(a, next + !by_principal);
+  const char *by = NULL, *what = NULL;
   struct door_reply r;
+  int rc = named(a, next, &by, &what);
   if (rc != EXIT_OK) return rc;
-  if (!by_principal && a->n_operands <= next) return say_fail(EXIT_USAGE, "what? give a session's id, or --principal NAME");
-  const char *what = by_principal ? a->principal : a->operands[next];
-  char *order = order_of(by_principal ? "principal" : "session", what);
+  char *order = order_of(by, what);
   if (order == NULL) return say_fail(EXIT_IO, "out of memory");
   rc = door_ask(d, "/revoke", order, &r);
   free(order);

@@ -120,6 +120,7 @@ extern const char *const mg_config_entry_keys[]; /* the ecosystem's keys of a se
 int mg_config_defaults(struct mg_cfg_snap *s, const struct mg_cfg_table *t, void *base);
 int mg_config_read(struct mg_cfg_build *b, const struct mg_cfg_at *at, const struct mg_cfg_table *t,
                    const struct mg_node *node, void *base);
+int mg_config_same(const struct mg_cfg_table *t, const void *a, const void *b); /* same.c: 1 or 0 */
 const struct mg_cfg_key *mg_config_find(const struct mg_cfg_table *t, struct mg_slice name);
 /* How many edits (insert, drop, replace, swap neighbours; case folded) lead from a to b. */
 size_t mg_config_distance(struct mg_slice a, const char *b);

@@ -98,6 +98,10 @@ void mg_config_unref(struct mg_config *c);            /* [any]; NULL is fine; th
 /* Call when all flags were applied: MCPGW_E_CONFIG when listen (or admin_listen) is open to other machines
  * and insecure_plain_http is not set. */
 int mg_config_check_listen(const struct mg_config *c, struct mg_err *err);
+/* Do both say the same about a server: every key of it, what it inherits included? 1 or 0. */
+int mg_config_same_server(const struct mg_cfg_server *a, const struct mg_cfg_server *b);
+/* The same of one key of the gateway object: "separator", "limits" … */
+int mg_config_same_key(const struct mg_config *a, const struct mg_config *b, const char *name);
 /* A config made by hand (CLI and API): the defaults, no servers; then add. A failed add leaves it as it
  * was. argv, env and headers are COPIED; env is all the child gets (NULL: nothing). */
 int mg_config_new(struct mg_config **out);

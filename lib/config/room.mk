@@ -1,1 +1,2 @@
 config := config parse keys server env expand check pin build admin
+config += same

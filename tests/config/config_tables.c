@@ -252,6 +252,60 @@ START_TEST(manual_has_every_key) {
 }
 END_TEST
 
+/* ---- sameness --------------------------------------------------------------------------------------- */
+static size_t differs(const struct mg_cfg_table *t, char *base, const struct mg_cfg_server *a, const struct mg_cfg_server *b) {
+  size_t n = 0;
+  for (size_t i = 0; i < t->n; i++) {
+    const struct mg_cfg_key *k = &t->keys[i];
+    char *at = base + k->off, keep[8];
+    if (k->kind == MG_KEY_OBJECT) n += differs(k->inner, at, a, b);
+    if (k->kind != MG_KEY_UINT && k->kind != MG_KEY_BOOL && k->kind != MG_KEY_WORD) continue;
+    size_t size = k->kind == MG_KEY_UINT ? 8 : sizeof(int);
+    memcpy(keep, at, size);
+    at[0] ^= 1;
+    ck_assert_msg(!mg_config_same_server(a, b), "%s makes no difference", k->name);
+    memcpy(at, keep, size);
+    ck_assert_int_eq(mg_config_same_server(a, b), 1);
+    n++;
+  }
+  return n;
+}
+
+/* Whatever key is changed, the server is another one. */
+START_TEST(every_key_makes_a_server_another) {
+  static const char text[] = "{\"mcpServers\":{\"s\":{\"command\":\"%s\",\"args\":[\"%s\"],\"env\":{\"K\":\"%s\"},\"cwd\":\"/%s\","
+                             "\"gateway\":{\"tools\":{\"%s\":{\"timeouts\":{\"total_ms\":7}}}}}}}";
+  static const char *const words[6] = {"a", "b", "c", "d", "e", "f"};
+  char doc[512];
+  snprintf(doc, sizeof doc, text, "a", "b", "c", "d", "e");
+  struct mg_config *one = config_good(doc), *two = config_good(doc);
+  struct mg_cfg_server *s = (struct mg_cfg_server *)(uintptr_t)&two->servers[0];
+  ck_assert_int_eq(mg_config_same_server(&one->servers[0], s), 1);
+  ck_assert_uint_ge(differs(&mg_config_server_keys, (char *)s, &one->servers[0], s), 12);
+  ck_assert_uint_ge(differs(&mg_config_tool_keys, (char *)(uintptr_t)&s->tools[0], &one->servers[0], s), 8);
+  mg_config_unref(two);
+  for (int i = 0; i < 5; i++) {
+    snprintf(doc, sizeof doc, text, i == 0 ? "x" : words[0], i == 1 ? "x" : words[1], i == 2 ? "x" : words[2],
+             i == 3 ? "x" : words[3], i == 4 ? "x" : words[4]);
+    two = config_good(doc);
+    ck_assert_msg(!mg_config_same_server(&one->servers[0], &two->servers[0]), "%s", doc);
+    mg_config_unref(two);
+  }
+  mg_config_unref(one);
+  one = config_good("{\"mcpServers\":{\"s\":{\"url\":\"http://127.0.0.1/a\",\"headers\":{\"X\":\"1\"}}}}");
+  two = config_good("{\"mcpServers\":{\"s\":{\"url\":\"http://127.0.0.1/a\",\"headers\":{\"X\":\"2\"}}}}");
+  ck_assert(!mg_config_same_server(&one->servers[0], &two->servers[0]));
+  ck_assert_int_eq(mg_config_same_key(one, two, "listen"), 1);
+  mg_config_unref(two);
+  two = config_good("{\"gateway\":{\"listen\":[\"127.0.0.1:1\"],\"limits\":{\"connections\":5}}}");
+  ck_assert(!mg_config_same_key(one, two, "listen"));
+  ck_assert(!mg_config_same_key(one, two, "limits"));
+  ck_assert_int_eq(mg_config_same_key(one, two, "contexts"), 1);
+  mg_config_unref(two);
+  mg_config_unref(one);
+}
+END_TEST
+
 /* ---- nearness --------------------------------------------------------------------------------------- */
 START_TEST(distance) {
   static const struct {
@@ -277,6 +331,7 @@ Suite *config_table_suite(void) {
   tcase_add_test(t, schema_of_entries);
   tcase_add_test(t, example_has_every_key);
   tcase_add_test(t, manual_has_every_key);
+  tcase_add_test(t, every_key_makes_a_server_another);
   tcase_add_test(t, distance);
   suite_add_tcase(s, t);
   return s;
