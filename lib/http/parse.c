@@ -54,7 +54,7 @@ static int on_body(llhttp_t *ll, const char *at, size_t len) {
     return 0;
   }
   size_t have = p->body ? mg_blob_len(p->body) : 0;
-  if (len > p->limits->body_bytes - have) return fail_body(p, 413, "the body is too large");
+  if (have > p->limits->body_bytes || len > p->limits->body_bytes - have) return fail_body(p, 413, "the body is too large");
   if (need_body(p, p->head->chunked ? len : p->head->length) != MCPGW_OK ||
       mg_blob_append(p->body, at, len) != MCPGW_OK)
     return fail_body(p, 503, "out of message memory");
@@ -66,7 +66,8 @@ static int on_body(llhttp_t *ll, const char *at, size_t len) {
 static int on_chunk_header(llhttp_t *ll) {
   struct mg_http_parser *p = ll->data;
   size_t have = p->body ? mg_blob_len(p->body) : 0;
-  if (ll->content_length > p->limits->body_bytes - have) return fail_body(p, 413, "the body is too large");
+  if (have > p->limits->body_bytes || ll->content_length > p->limits->body_bytes - have)
+    return fail_body(p, 413, "the body is too large");
   p->stage = ll->content_length ? IN_CHUNK : IN_TRAILER;
   return HPE_PAUSED;
 }

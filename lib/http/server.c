@@ -24,6 +24,7 @@ struct listener {
   struct mg_http_server *s;
   struct mg_watch *w;
   int fd;
+  char *addr; /* as it was asked for */
   char *path; /* of a unix socket: removed with it */
 };
 
@@ -323,6 +324,7 @@ static void free_listener(struct listener *l) {
   if (l->fd >= 0) close(l->fd);
   if (l->path) unlink(l->path);
   mg_free(l->path);
+  mg_free(l->addr);
   mg_free(l);
 }
 
@@ -343,7 +345,8 @@ int mg_http_server_listen(struct mg_http_server *s, struct mg_slice addr, struct
   l->s = s;
   l->fd = -1;
   errno = 0;
-  int rc = open_listener(s, &a, len, l);
+  l->addr = mg_memdup(addr.ptr, addr.len);
+  int rc = l->addr ? open_listener(s, &a, len, l) : MCPGW_E_NOMEM;
   if (rc == MCPGW_OK) rc = tell_bound(l->fd, addr, bound);
   if (rc == MCPGW_OK) {
     mg_list_add(&s->listeners, &l->node);
@@ -358,6 +361,25 @@ int mg_http_server_listen(struct mg_http_server *s, struct mg_slice addr, struct
                                       : mg_rc_name(rc));
   free_listener(l);
   return rc;
+}
+
+int mg_http_server_unlisten(struct mg_http_server *s, struct mg_slice addr) {
+  for (struct mg_list *n = s->listeners.next; n != &s->listeners; n = n->next) {
+    struct listener *l = MG_CONTAINER(n, struct listener, node);
+    if (!mg_slice_eqz(addr, l->addr)) continue;
+    free_listener(l);
+    s->n_listeners--;
+    return MCPGW_OK;
+  }
+  return MCPGW_E_NOT_FOUND;
+}
+
+void mg_http_server_set_limits(struct mg_http_server *s, const struct mg_http_limits *limits) {
+  size_t need = limits->connections + SPARE_CONNS + 1;
+  int private_sockets = s->limits.private_sockets;
+  s->limits = *limits;
+  s->limits.private_sockets = private_sockets;
+  s->timers.max = need > s->n_conns ? need : s->n_conns; /* those that are there may be more than the new ceiling */
 }
 
 /* ---- the server

@@ -58,6 +58,10 @@ int mg_http_server_new(struct mg_loop *l, const struct mg_http_limits *limits, c
 /* "127.0.0.1:8808", "[::1]:0", "unix:/path". May be called more than once. url gets what it became,
  * e.g. "127.0.0.1:41233". */
 int mg_http_server_listen(struct mg_http_server *s, struct mg_slice addr, struct mg_buf *bound, struct mg_err *err);
+/* Closes the listener that was opened with this addr, as it was written. Its connections stay. NOT_FOUND. */
+int mg_http_server_unlisten(struct mg_http_server *s, struct mg_slice addr);
+/* For requests and connections from now on; private_sockets and write_ms of sockets that listen stay as they are. */
+void mg_http_server_set_limits(struct mg_http_server *s, const struct mg_http_limits *limits);
 void mg_http_server_stop_accepting(struct mg_http_server *s); /* closes listeners and idle connections */
 size_t mg_http_server_connections(const struct mg_http_server *s);
 void mg_http_server_free(struct mg_http_server *s); /* cuts everything; `gone` is called for open exchanges */

@@ -365,6 +365,45 @@ START_TEST(server_unix_socket) {
 }
 END_TEST
 
+/* A listener goes, another comes; whoever is connected stays, under the limits that came meanwhile. */
+START_TEST(server_moves) {
+  struct mg_buf b;
+  struct mg_http_limits l = f.limits;
+  mg_buf_init(&b, 100);
+  ck_assert_int_eq(mg_http_server_unlisten(f.server, MG_LIT("127.0.0.1:1")), MCPGW_E_NOT_FOUND);
+  ck_assert_int_eq(mg_http_server_listen(f.server, MG_LIT("localhost:0"), &b, NULL), MCPGW_OK);
+  fix_say(&f, fd, GET("/before"));
+  expect("/before");
+  ck_assert_int_eq(mg_http_server_unlisten(f.server, MG_LIT("127.0.0.1:0")), MCPGW_OK);
+  ck_assert_int_eq(mg_http_server_unlisten(f.server, MG_LIT("127.0.0.1:0")), MCPGW_E_NOT_FOUND);
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)f.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  int other = socket(AF_INET, SOCK_STREAM, 0);
+  ck_assert_int_ne(connect(other, (struct sockaddr *)&a, sizeof a), 0);
+  close(other);
+  l.body_bytes = 4;
+  l.connections = 1;
+  mg_http_server_set_limits(f.server, &l);
+  fix_say(&f, fd, POST("/after", "5\r\n\r\nhello"));
+  expect("HTTP/1.1 413 ");
+  mg_buf_addc(&b, 0);
+  f.port = atoi(strrchr(b.ptr, ':') + 1);
+  close(fd);
+  fix_run(&f, 20);
+  fix_got_done(&g);
+  fd = fix_open(&f);
+  fix_say(&f, fd, POST("/new", "4\r\n\r\nhell"));
+  expect("\r\n\r\nhell");
+  other = fix_open(&f);
+  fix_run(&f, 20);
+  struct got h = {0};
+  fix_read(&f, other, &h, "too many connections", 2000);
+  ck_assert_ptr_nonnull(strstr(h.text, "HTTP/1.1 503 "));
+  fix_got_done(&h);
+  close(other);
+  mg_buf_done(&b);
+}
+END_TEST
+
 START_TEST(server_socket_options) {
   int found = 0, v;
   fix_say(&f, fd, GET("/x"));
@@ -458,6 +497,7 @@ void http_server_add_clients(Suite *s) {
   tcase_add_test(t, server_stop_accepting);
   tcase_add_test(t, server_listen_errors);
   tcase_add_test(t, server_unix_socket);
+  tcase_add_test(t, server_moves);
   tcase_add_test(t, server_socket_options);
   tcase_add_test(t, server_free_with_open_exchanges);
   tcase_add_test(t, server_out_of_memory);
