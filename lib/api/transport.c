@@ -51,7 +51,7 @@ void mcpgw_link_alive(mcpgw_link *link, uint64_t call) {
 static int may_report(const mcpgw_link *link) {
   if (!link || !link->core) return 0;
   if (!link->inside) return 1;
-  mg_log(&link->gw->log, MG_LOG_ERROR, "transport.reentered", "upstream", link->cfg->name, "text",
+  mg_log(&link->gw->log, MG_LOG_ERROR, "transport.reentered", "upstream", link->up->cfg->name, "text",
          "the transport reported from inside open, send, cancel or listen; the report was dropped", (char *)0);
   return 0;
 }
@@ -125,16 +125,16 @@ void mcpgw_link_log(mcpgw_link *link, int level, const char *event, const char *
     mg_err_set(link->why, MCPGW_E_IO, "%.*s", (int)(len < MG_ERR_MAX ? len : MG_ERR_MAX), text);
   if (level > link->gw->log.level) return;
   char *z = mg_memdup(text ? text : "", text ? len : 0);
-  if (z) mg_log(&link->gw->log, level, event, "upstream", link->cfg->name, "text", z, (char *)0);
+  if (z) mg_log(&link->gw->log, level, event, "upstream", link->up->cfg->name, "text", z, (char *)0);
   mg_free(z);
 }
 
 const char *mcpgw_link_name(const mcpgw_link *link) {
-  return link ? link->cfg->name : "";
+  return link ? link->up->cfg->name : "";
 }
 
 size_t mcpgw_link_result_bytes(const mcpgw_link *link) {
-  return link ? (size_t)link->cfg->limits.result_bytes : 0;
+  return link ? (size_t)link->up->cfg->limits.result_bytes : 0;
 }
 
 void *mcpgw_alloc(size_t size) {

@@ -77,6 +77,7 @@ void mg_core_drain(struct mg_core *c);
 /* The upstreams a request may see: [first, first+n). Names carry a prefix when n > 1. */
 struct mg_view {
   size_t first, n;
+  int all; /* whatever is configured: a reload may change first and n of it */
 };
 
 struct mg_inbound { /* one message from downstream */
@@ -133,7 +134,7 @@ void mg_link_on_message(struct mg_link *l, uint64_t call, mg_blob *bytes, int ht
 void mg_link_on_gap(struct mg_link *l); /* what the server said of its own accord may be lost */
 void mg_link_on_failed(struct mg_link *l, uint64_t call, const mcpgw_failure *why, uint64_t now_ms);
 void mg_link_on_closed(struct mg_link *l, const mcpgw_failure *why, uint64_t now_ms);
-const struct mg_cfg_server *mg_link_cfg(const struct mg_link *l);
+size_t mg_link_index(const struct mg_link *l); /* of its upstream, in config order */
 
 /* ---- report.c: what there is, for people and monitors ------------------------------------------------------ */
 #define MG_PAGE_MAX 1000

@@ -8,8 +8,8 @@
 #define BACKOFF_MS 500
 #define BACKOFF_MAX_MS 30000
 
-const struct mg_cfg_server *mg_link_cfg(const struct mg_link *l) {
-  return l->up->cfg;
+size_t mg_link_index(const struct mg_link *l) {
+  return l->up->index;
 }
 
 int mg_link_has_list(const struct mg_link *l, int kind) {

@@ -49,17 +49,27 @@ int mg_gw_make_stdio(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, st
   return mg_transport_stdio_new(&c, &up->transport);
 }
 
+static void add_stats(struct mg_stdio_stats *sum, const struct mg_stdio_stats *s) {
+  sum->started += s->started;
+  sum->refused += s->refused;
+  sum->noise_lines += s->noise_lines;
+  sum->stderr_lines += s->stderr_lines;
+  sum->hidden_lines += s->hidden_lines;
+  sum->dropped += s->dropped;
+  sum->held += s->held;
+}
+
+static void add_up(struct mg_stdio_stats *sum, const struct mg_gw_upstream *up) {
+  if (up->ops == &mg_transport_stdio_ops && up->transport) add_stats(sum, mg_transport_stdio_stats(up->transport));
+}
+
+void mg_gw_children_keep(const struct mg_gw_upstream *up) {
+  add_up(&up->gw->past_children, up);
+}
+
 void mg_gw_children_stats(const struct mcpgw_gateway *gw, struct mg_stdio_stats *sum) {
-  *sum = (struct mg_stdio_stats){0};
-  for (size_t i = 0; i < gw->config->n_servers; i++) {
-    if (gw->ups[i].ops != &mg_transport_stdio_ops) continue;
-    const struct mg_stdio_stats *s = mg_transport_stdio_stats(gw->ups[i].transport);
-    sum->started += s->started;
-    sum->refused += s->refused;
-    sum->noise_lines += s->noise_lines;
-    sum->stderr_lines += s->stderr_lines;
-    sum->hidden_lines += s->hidden_lines;
-    sum->dropped += s->dropped;
-    sum->held += s->held;
-  }
+  *sum = gw->past_children;
+  for (size_t i = 0; i < gw->config->n_servers; i++) add_up(sum, gw->ups[i]);
+  for (struct mg_list *n = gw->old_ups.next; n != &gw->old_ups; n = n->next)
+    add_up(sum, MG_CONTAINER(n, struct mg_gw_upstream, node));
 }

@@ -131,7 +131,7 @@ static int make_parts(struct mcpgw_gateway *gw) {
   if (rc == MCPGW_OK) rc = mg_timer_new(gw->loop, on_timer, gw, &gw->timer);
   if (rc == MCPGW_OK) rc = mg_timer_new(gw->loop, nothing, NULL, &gw->limit);
   if (rc == MCPGW_OK) rc = mg_core_new(gw->config, &mg_gw_ports, gw, &gw->budget, &gw->log, &gw->core);
-  if (rc == MCPGW_OK) rc = mg_gw_transports(gw);
+  if (rc == MCPGW_OK) rc = mg_gw_upstreams_new(gw);
   return rc;
 }
 
@@ -147,12 +147,12 @@ int mg_gw_new(struct mg_config *config, const mcpgw_gateway_options *o, struct m
   gw->log.data = o->log_data;
   mg_heap_init(&gw->alarms, MAX_ALARMS);
   mg_list_init(&gw->orphans);
+  mg_list_init(&gw->old_ups);
   mg_list_init(&gw->closing);
   mg_list_init(&gw->clients);
   mg_list_init(&gw->events);
   if (o->launcher && !(gw->launcher = mg_strdup(o->launcher))) goto out;
-  gw->ups = mg_calloc(config->n_servers ? config->n_servers : 1, sizeof *gw->ups);
-  if (!gw->ups || (rc = make_parts(gw)) != MCPGW_OK) goto out;
+  if ((rc = make_parts(gw)) != MCPGW_OK) goto out;
   *out = gw;
   gw = NULL;
   rc = MCPGW_OK;
@@ -177,8 +177,7 @@ void mg_gw_free(struct mcpgw_gateway *gw) {
   if (gw->admin) mg_http_server_free(gw->admin);
   mg_core_free(gw->core);
   mg_gw_close_links(gw);
-  for (size_t i = 0; gw->ups && i < gw->config->n_servers; i++)
-    if (gw->ups[i].transport_free) gw->ups[i].transport_free(gw->ups[i].transport);
+  mg_gw_upstreams_free(gw);
   if (gw->loop) mg_child_drain(gw->loop, 0);
   if (gw->http) mg_http_client_free(gw->http);
   mg_timer_free(gw->timer);
@@ -187,7 +186,6 @@ void mg_gw_free(struct mcpgw_gateway *gw) {
   for (size_t i = 0; i < gw->n_endpoints; i++) mg_free(gw->endpoints[i]);
   mg_free(gw->endpoints);
   mg_heap_done(&gw->alarms);
-  mg_free(gw->ups);
   mg_free(gw->launcher);
   mg_config_unref(gw->config);
   mg_free(gw);

@@ -13,11 +13,25 @@
 #include "loop/child.h"
 #include "loop/loop.h"
 #include "mcpgw/gateway.h"
+#include "transport/stdio.h"
 
 #define MG_MAX_EVENTS 65536
 #define MG_MAX_CLIENTS 4096
 
-struct mg_gw_upstream { /* how links to one server are made */
+struct mg_alarm { /* a deadline */
+  struct mg_heap_node node; /* first */
+  void (*fire)(struct mg_alarm *a, uint64_t now_ms);
+};
+
+/* How links to one server are made. Held by gw->ups and by each link; it outlives a reload that removes or
+ * replaces its server, until the last link is closed and has said goodbye. */
+struct mg_gw_upstream {
+  struct mg_alarm last; /* first */
+  struct mg_list node;  /* in gw->old_ups, once gw->ups lets go of it */
+  struct mcpgw_gateway *gw;
+  size_t refs;
+  struct mg_config *config; /* a reference: cfg lies in it */
+  const struct mg_cfg_server *cfg;
   const mcpgw_transport_ops *ops;
   void *transport;
   void (*transport_free)(void *);
@@ -30,18 +44,13 @@ struct mcpgw_link { /* the public link: a core link and its transport */
   void *impl;
   int graceful;
   int inside; /* slots of the transport on the stack: it may not report from inside one */
-  const struct mg_cfg_server *cfg;
+  struct mg_gw_upstream *up; /* a reference */
   struct mg_err *why;  /* while it is being opened: gets the text of the first error that is logged */
   struct mg_list node; /* in gw->closing */
 };
 
 struct mg_owner { /* what a context's user pointer points to: first in a session and in a client */
   void (*ctx_ended)(struct mg_owner *o);
-};
-
-struct mg_alarm { /* a deadline of a stream */
-  struct mg_heap_node node; /* first */
-  void (*fire)(struct mg_alarm *a, uint64_t now_ms);
 };
 
 struct mcpgw_gateway {
@@ -53,7 +62,9 @@ struct mcpgw_gateway {
   struct mg_budget budget;
   struct mg_log log;
   struct mg_err err;
-  struct mg_gw_upstream *ups;
+  struct mg_gw_upstream **ups; /* as config->servers */
+  struct mg_stdio_stats past_children; /* of transports that are gone */
+  struct mg_list old_ups;      /* no longer configured; links of theirs are still ending */
   char *launcher;
 
   struct mg_timer *timer, *limit; /* limit: of one turn that may block for a while */
@@ -95,17 +106,22 @@ int mg_gw_revoke(struct mcpgw_gateway *gw, int what, struct mg_slice value, size
 
 /* ---- link.c ------------------------------------------------------------------------------------------- */
 extern const struct mg_ports mg_gw_ports;
-int mg_gw_transports(struct mcpgw_gateway *gw); /* one for each configured server */
-int mg_gw_set_transport(struct mcpgw_gateway *gw, struct mg_slice name, const mcpgw_transport_ops *ops, void *transport);
 void mg_gw_close_links(struct mcpgw_gateway *gw);
 
 /* ---- children.c ------------------------------------------------------------------------------------------ */
-struct mg_stdio_stats;
 /* MCPGW_E_CONFIG with a text: a server asks for what cannot be had. Before a gateway is made of it. */
 int mg_gw_check_children(const struct mg_config *c, const char *launcher, struct mg_err *err);
 int mg_gw_make_stdio(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, struct mg_gw_upstream *up);
 void mg_gw_children_stats(const struct mcpgw_gateway *gw, struct mg_stdio_stats *sum);
+void mg_gw_children_keep(const struct mg_gw_upstream *up); /* it goes: what its processes did still counts */
 
+/* ---- upstream.c --------------------------------------------------------------------------------------- */
+int mg_gw_upstream_new(struct mcpgw_gateway *gw, struct mg_config *config, size_t i, struct mg_gw_upstream **out);
+void mg_gw_upstream_ref(struct mg_gw_upstream *up);
+void mg_gw_upstream_unref(struct mg_gw_upstream *up); /* NULL is fine; the last one frees it a little later */
+int mg_gw_upstreams_new(struct mcpgw_gateway *gw); /* one for each configured server */
+void mg_gw_upstreams_free(struct mcpgw_gateway *gw); /* when there are no links any more */
+int mg_gw_set_transport(struct mcpgw_gateway *gw, struct mg_slice name, const mcpgw_transport_ops *ops, void *transport);
 /* The view a path segment or slug names; n 0: no such server. Empty: everything. */
 struct mg_view mg_gw_view(const struct mcpgw_gateway *gw, struct mg_slice slug);
 

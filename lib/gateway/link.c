@@ -2,21 +2,19 @@
  * closed in a turn of its own: it may be on the stack when the brain lets go of it. */
 #include "base/mem.h"
 #include "gateway/gateway.h"
-#include "transport/http.h"
 
 /* ---- ports -------------------------------------------------------------------------------------------- */
 
 static int port_open(void *arg, struct mg_link *core, void **port, int *cancel_closes, struct mg_err *why) {
   struct mcpgw_gateway *gw = arg;
-  const struct mg_cfg_server *cfg = mg_link_cfg(core);
-  const struct mg_gw_upstream *up = &gw->ups[cfg - gw->config->servers];
+  struct mg_gw_upstream *up = gw->ups[mg_link_index(core)];
   if (!up->ops) return mg_err_set(why, MCPGW_E_NOT_FOUND, "no transport carries it; see mcpgw_gateway_set_transport");
   struct mcpgw_link *l = mg_calloc(1, sizeof *l);
   if (!l) return MCPGW_E_NOMEM;
   l->gw = gw;
   l->core = core;
   l->ops = up->ops;
-  l->cfg = cfg;
+  l->up = up;
   l->why = why;
   l->inside = 1;
   int rc = l->ops->open(up->transport, l, &l->impl);
@@ -26,6 +24,7 @@ static int port_open(void *arg, struct mg_link *core, void **port, int *cancel_c
     mg_free(l);
     return rc;
   }
+  mg_gw_upstream_ref(up);
   *port = l;
   *cancel_closes = l->ops->cancel_closes ? l->ops->cancel_closes(l->impl) : 0;
   return MCPGW_OK;
@@ -59,6 +58,7 @@ void mg_gw_close_links(struct mcpgw_gateway *gw) {
     struct mcpgw_link *l = MG_CONTAINER(node, struct mcpgw_link, node);
     mg_list_del(node);
     l->ops->close(l->impl, l->graceful ? MCPGW_CLOSE_GRACEFUL : 0);
+    mg_gw_upstream_unref(l->up);
     mg_free(l);
   }
 }
@@ -100,57 +100,3 @@ static void ctx_ended(struct mg_ctx *ctx, void *user) {
 
 const struct mg_ports mg_gw_ports = {port_open,    port_send,      port_cancel, port_listen, port_close,
                                      sink_message, sink_streaming, sink_drop,   ctx_ended};
-
-/* ---- transports ------------------------------------------------------------------------------------------- */
-
-/* libcurl is only brought up where there is an http server: it costs a few descriptors. */
-static int make_http(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, struct mg_gw_upstream *up) {
-  int rc = gw->http ? MCPGW_OK : mg_http_client_new(gw->loop, &gw->log, &gw->http);
-  if (rc != MCPGW_OK) return rc;
-  struct mg_http_transport_config c = {.client = gw->http,
-                                       .budget = &gw->budget,
-                                       .url = s->url,
-                                       .headers = s->headers,
-                                       .connect_ms = s->timeouts.connect_ms};
-  up->ops = &mg_transport_http_ops;
-  up->transport_free = mg_transport_http_free;
-  return mg_transport_http_new(&c, &up->transport);
-}
-
-int mg_gw_transports(struct mcpgw_gateway *gw) {
-  for (size_t i = 0; i < gw->config->n_servers; i++) {
-    const struct mg_cfg_server *s = &gw->config->servers[i];
-    int rc = MCPGW_OK;
-    if (s->kind == MG_SERVER_STDIO) rc = mg_gw_make_stdio(gw, s, &gw->ups[i]);
-    else if (s->kind == MG_SERVER_HTTP) rc = make_http(gw, s, &gw->ups[i]);
-    else if (s->kind == MG_SERVER_SSE)
-      mg_log(&gw->log, MG_LOG_ERROR, "config.unsupported", "server", s->name, "text",
-             "HTTP+SSE servers (2024-11-05) are not supported by this version: it stays away", (char *)0);
-    if (rc != MCPGW_OK) {
-      gw->ups[i].transport_free = NULL;
-      mg_log(&gw->log, MG_LOG_ERROR, "config.server", "server", s->name, "text", mg_rc_name(rc), (char *)0);
-      return rc;
-    }
-  }
-  return MCPGW_OK;
-}
-
-int mg_gw_set_transport(struct mcpgw_gateway *gw, struct mg_slice name, const mcpgw_transport_ops *ops,
-                        void *transport) {
-  for (size_t i = 0; i < gw->config->n_servers; i++) {
-    if (!mg_slice_eqz(name, gw->config->servers[i].name)) continue;
-    if (gw->config->servers[i].kind != MG_SERVER_CUSTOM || gw->ups[i].ops) return MCPGW_E_STATE;
-    gw->ups[i].ops = ops;
-    gw->ups[i].transport = transport;
-    return MCPGW_OK;
-  }
-  return MCPGW_E_NOT_FOUND;
-}
-
-struct mg_view mg_gw_view(const struct mcpgw_gateway *gw, struct mg_slice slug) {
-  struct mg_view all = {0, gw->config->n_servers}, none = {0, 0};
-  if (!slug.len) return all;
-  for (size_t i = 0; i < gw->config->n_servers; i++)
-    if (mg_slice_eqz(slug, gw->config->servers[i].slug)) return (struct mg_view){i, 1};
-  return none;
-}

@@ -1,1 +1,1 @@
-gateway := gateway link children stream replay session endpoint access peer auto report admin health
+gateway := gateway link upstream children stream replay session endpoint access peer auto report admin health

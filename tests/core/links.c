@@ -503,7 +503,7 @@ START_TEST(the_end_answers_everybody) {
   core_legacy(ctx, legacy, CALL("1"));
   core_modern(modern, MODERN("1", "tools/list", ""));                                /* waits for links to open */
   core_modern(listen, MODERN("2", "subscriptions/listen", "\"notifications\":{},")); /* so does this */
-  core_say(&r, NULL, one, (struct mg_view){1, 1}, MODERN("3", "tools/call", "\"name\":\"t\","));
+  core_say(&r, NULL, one, (struct mg_view){1, 1, 0}, MODERN("3", "tools/call", "\"name\":\"t\","));
   size_t ports = r.n_ports;
   mg_core_end_all(r.core);
   core_has(core_final(legacy), "CONTEXT_ENDED");

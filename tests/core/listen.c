@@ -218,8 +218,8 @@ START_TEST(draining_ends_them_properly) {
   up(&r, TWO);
   struct core_sink *many = listen_to(&r, LISTEN("7", "{\"toolsListChanged\":true}"));
   struct core_sink *one = core_sink(&r), *call = core_sink(&r);
-  core_say(&r, NULL, one, (struct mg_view){0, 1}, LISTEN("\"x\"", "{}"));
-  core_say(&r, NULL, call, (struct mg_view){0, 1}, MODERN("9", "prompts/get", "\"name\":\"p\","));
+  core_say(&r, NULL, one, (struct mg_view){0, 1, 0}, LISTEN("\"x\"", "{}"));
+  core_say(&r, NULL, call, (struct mg_view){0, 1, 0}, MODERN("9", "prompts/get", "\"name\":\"p\","));
   core_settle(&r);
   mg_core_drain(r.core);
   core_has(core_final(many), "\"id\":7,\"result\":{\"resultType\":\"complete\"");

@@ -109,7 +109,7 @@ START_TEST(the_configured_era_is_not_probed) {
   struct core_rig r;
   up(&r, "{\"a\":{\"url\":\"http://a/mcp\",\"gateway\":{\"era\":\"legacy\"}},\"b\":{\"url\":\"http://b/mcp\",\"gateway\":{\"era\":\"modern\"}}}");
   struct core_sink *s = core_sink(&r);
-  core_say(&r, NULL, s, (struct mg_view){0, 1}, CALL("1", "t"));
+  core_say(&r, NULL, s, (struct mg_view){0, 1, 0}, CALL("1", "t"));
   core_has(core_final(s), "-32022");
   ck_assert_uint_eq(r.n_ports, 0);
   core_initialize(&r, s, 1, 1, NULL);
@@ -127,7 +127,7 @@ START_TEST(discover_passes_through_or_is_put_together) {
   r.servers[1].hello = ",\"instructions\":\"two\",\"ttlMs\":7000,\"cacheScope\":\"private\"";
   r.servers[2].modern = -32601;
   struct core_sink *s = core_sink(&r);
-  core_say(&r, NULL, s, (struct mg_view){0, 1}, MODERN("\"d\"", "server/discover", ""));
+  core_say(&r, NULL, s, (struct mg_view){0, 1, 0}, MODERN("\"d\"", "server/discover", ""));
   core_settle(&r);
   core_has(core_final(s), "{\"jsonrpc\":\"2.0\",\"id\":\"d\",\"result\":{\"resultType\":\"complete\",\"supportedVersions\":[\"2026-07-28\"],");
   core_has(core_final(s), "\"instructions\":\"one\",\"ttlMs\":99000,\"cacheScope\":\"public\",\"_meta\":{\"io.modelcontextprotocol/serverInfo\":{\"name\":\"s\"}}");
@@ -140,7 +140,7 @@ START_TEST(discover_passes_through_or_is_put_together) {
   core_has(text, "\"io.modelcontextprotocol/serverInfo\":{\"name\":\"mcpgw\"");
   core_has(text, "\"dev.mcpgw/unavailable\":{\"c\":\"it speaks no revision of this client's era\"}");
   mg_buf_init(&b, 200);
-  ck_assert_int_eq(mg_core_supported(r.core, (struct mg_view){2, 1}, &b), MCPGW_OK);
+  ck_assert_int_eq(mg_core_supported(r.core, (struct mg_view){2, 1, 0}, &b), MCPGW_OK);
   ck_assert(!memmem(b.ptr, b.len, "2026", 4));
   mg_buf_done(&b);
   core_down(&r);
@@ -454,7 +454,7 @@ START_TEST(tools_that_break_the_rules_are_left_out) {
   core_has(text, "\"tools\":[{\"name\":\"a__good\"},{\"name\":\"a__fine\"}]");
   ck_assert_uint_eq(mg_core_stats(r.core)->tools_refused, 1);
   struct core_sink *s = core_sink(&r);
-  core_say(&r, NULL, s, (struct mg_view){0, 1}, MODERN("1", "tools/list", "")); /* passing by, alone */
+  core_say(&r, NULL, s, (struct mg_view){0, 1, 0}, MODERN("1", "tools/list", "")); /* passing by, alone */
   core_settle(&r);
   core_has(core_final(s), "\"tools\":[{\"name\":\"good\"},{\"name\":\"fine\"}]");
   struct mg_ctx *ctx = core_session(&r, 0, 1); /* in the legacy era the mark means nothing */

@@ -72,7 +72,7 @@ static int port_open(void *arg, struct mg_link *l, void **port, int *cancel_clos
   struct port *p = calloc(1, sizeof *p);
   p->w = w;
   p->link = l;
-  p->server = (size_t)(mg_link_cfg(l) - w->config->servers);
+  p->server = mg_link_index(l);
   mg_list_add(&w->ports, &p->node);
   w->n_ports++;
   *port = p;
@@ -214,7 +214,7 @@ static void say(struct world *w, struct mg_ctx *ctx, struct sink *s, struct mg_v
 }
 
 static struct mg_view some_view(struct world *w) {
-  struct mg_view all = {0, SERVERS}, one = {rnd(w, SERVERS), 1};
+  struct mg_view all = {0, SERVERS, 1}, one = {rnd(w, SERVERS), 1, 0};
   return rnd(w, 2) ? all : one;
 }
 

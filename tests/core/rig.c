@@ -40,7 +40,7 @@ static int port_open(void *arg, struct mg_link *l, void **port, int *cancel_clos
   struct core_port *p = calloc(1, sizeof *p);
   p->rig = r;
   p->link = l;
-  p->server = (size_t)(mg_link_cfg(l) - r->config->servers);
+  p->server = mg_link_index(l);
   r->ports[r->n_ports++] = p;
   *port = p;
   *cancel_closes = r->closes;
@@ -305,7 +305,7 @@ int core_legacy(struct mg_ctx *ctx, struct core_sink *s, const char *format, ...
 }
 
 struct mg_view core_all(struct core_rig *r) {
-  return (struct mg_view){0, r->config->n_servers};
+  return (struct mg_view){0, r->config->n_servers, 1};
 }
 
 int core_modern(struct core_sink *s, const char *text) {
@@ -319,7 +319,7 @@ struct mg_ctx *core_initialize(struct core_rig *r, struct core_sink *s, size_t f
   snprintf(text, sizeof text, "{\"jsonrpc\":\"2.0\",\"id\":\"init\",\"method\":\"initialize\",\"params\":%s}",
            params ? params : "{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{\"sampling\":{}},\"clientInfo\":{\"name\":\"t\",\"version\":\"1\"}}");
   mg_blob *blob = mg_blob_copy(&r->budget, text, strlen(text));
-  struct mg_inbound in = inbound(r, s, (struct mg_view){first, n}, blob, &m);
+  struct mg_inbound in = inbound(r, s, (struct mg_view){first, n, 0}, blob, &m);
   mg_core_initialize(r->core, &in, &ctx);
   mg_blob_unref(blob);
   if (ctx) mg_ctx_set_user(ctx, r);

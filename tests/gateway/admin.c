@@ -87,7 +87,7 @@ START_TEST(another_user_is_refused) {
   if (child == 0) {
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (setuid(65534) != 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0) _exit(1);
-    if (write(fd, "GET /contexts HTTP/1.1\r\nHost: x\r\n\r\n", 38) < 0) _exit(2);
+    if (write(fd, "GET /contexts HTTP/1.1\r\nHost: x\r\n\r\n", 36) < 0) _exit(2);
     ssize_t n = read(fd, text, sizeof text);
     _exit(n > 0 && write(answer[1], text, (size_t)n) == n ? 0 : 3);
   }
