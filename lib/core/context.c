@@ -81,7 +81,7 @@ int mg_ctx_new_modern(struct mg_core *c, const struct mg_inbound *in, struct mg_
   struct mg_ctx *ctx = mg_calloc(1, sizeof *ctx);
   if (!ctx) return MCPGW_E_NOMEM;
   ctx->modern = 1;
-  ctx->view = (struct mg_view){0, c->n_ups};
+  ctx->view = (struct mg_view){0, c->n_ups, 1};
   ctx->revision = MG_REV_LATEST_MODERN;
   int rc = ctx_open(c, ctx, in);
   if (rc == MCPGW_OK) *out = ctx;

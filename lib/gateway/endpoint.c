@@ -172,7 +172,8 @@ static struct mg_ctx *find_session(const struct post *p, struct mg_slice id) {
   }
   struct mg_ctx *ctx = mg_core_find(p->gw->core, sid, &p->who, p->in.now_ms);
   struct mg_view v = ctx ? mg_ctx_view(ctx) : p->view;
-  if (ctx && v.first == p->view.first && v.n == p->view.n && mg_ctx_user(ctx)) return ctx;
+  int same = (v.all && p->view.all) || (v.first == p->view.first && v.n == p->view.n);
+  if (ctx && same && mg_ctx_user(ctx)) return ctx;
   session_ended(p, id);
   return NULL;
 }
