@@ -30,7 +30,8 @@
 enum { MG_LIST_TOOLS, MG_LIST_PROMPTS, MG_LIST_RESOURCES, MG_LIST_TEMPLATES, MG_LIST_KINDS };
 enum { /* capabilities a server declared */
   MG_CAP_TOOLS = 1, MG_CAP_PROMPTS = 2, MG_CAP_RESOURCES = 4, MG_CAP_COMPLETIONS = 8, MG_CAP_LOGGING = 16,
-  MG_CAP_TASKS = 32
+  MG_CAP_TASKS = 32,
+  MG_CAP_CHANGES = 256 /* times MG_CAP_TOOLS, _PROMPTS, _RESOURCES: it says when that list changes */
 };
 
 /* One entry of a server's list. raw and the spans point into a page that the table keeps. */
@@ -46,6 +47,8 @@ struct mg_item {
 enum { MG_TABLE_UNKNOWN, MG_TABLE_LOADING, MG_TABLE_READY, MG_TABLE_FAILED };
 struct mg_table {
   int state, stale; /* stale: still good for routing, to be fetched anew before it is shown */
+  int failed;       /* the last fetch came to nothing: what is there is older than it should be */
+  int told;         /* the upstream itself said that this list changes, since it was last fetched */
   mg_blob **pages;
   size_t n_pages, bytes;
   struct mg_item *items;
@@ -54,6 +57,7 @@ struct mg_table {
   uint64_t fetched_ms, ttl_ms, generation;
   int has_ttl, is_private;
   uint64_t settled_ms, refreshed_ms; /* last success or failure; last refresh on suspicion */
+  uint64_t announced_ms;             /* when clients were last told that it is not what it was */
   struct mg_list waiters;
   struct mg_load *load; /* the fetch under way */
 };
@@ -436,6 +440,7 @@ int mg_task_owner(struct mg_call *call, struct mg_slice task_id); /* upstream of
  * waits. Other: it cannot be had. */
 int mg_catalog_need(struct mg_link *l, int kind, int fresh, struct mg_call *call, uint64_t now_ms);
 void mg_catalog_stale(struct mg_link *l, int kind);
+uint64_t mg_catalog_left(const struct mg_link *l, int kind, uint64_t now_ms); /* how long it is fresh, ms */
 void mg_catalog_changed(struct mg_link *l, int kind, uint64_t now_ms); /* the upstream said so */
 void mg_catalog_done(struct mg_link *l);
 struct mg_item *mg_catalog_find(struct mg_link *l, int kind, struct mg_slice key);
@@ -445,6 +450,8 @@ struct mg_item *mg_catalog_exposed(struct mg_link *l, int kind, struct mg_slice 
  * when the reply has none either, it is the list, and ours is replaced by it. */
 void mg_catalog_learn(struct mg_link *l, int kind, mg_blob *bytes, const struct mg_msg *m, int whole, struct mg_buf *text,
                       struct mg_splice *edits, uint64_t now_ms);
+/* Until when a list that could not be fetched anew is still shown, and then only marked. */
+#define MG_STALE_MS 600000
 int mg_list_kind(int method); /* MG_LIST_* of a list method, or of a list_changed notification; -1 */
 int mg_table_add_page(struct mg_link *l, int kind, struct mg_table *t, mg_blob *bytes, const struct mg_msg *m);
 void mg_table_clear(struct mg_table *t);
@@ -474,7 +481,7 @@ void mg_merge_discover(struct mg_call *call, uint64_t now_ms);   /* step: Discov
 void mg_merge_none(struct mg_call *call); /* modern, and no upstream is there: the error that fits */
 /* The last member of a put-together result, its brace included: _meta, which names the upstreams that are
  * missing, or whose list of this kind is (-1: no list). */
-void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b);
+void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b, uint64_t now_ms);
 
 /* ---- restore.c ------------------------------------------------------------------------------------------------ */
 /* A request on its way to an upstream: is it one whose effect a new link must be given again? */

@@ -3,9 +3,10 @@
  * another's. */
 #include <string.h>
 
-#include "core/brain.h"
+#include "core/feed.h"
 
 #define TTL_CAP_MS 300000
+#define ANNOUNCE_MS 10000
 #define CURSOR_MAX ((size_t)65536)
 
 struct mg_load { /* a fetch under way: pages collect here and replace the table at the end */
@@ -14,10 +15,13 @@ struct mg_load { /* a fetch under way: pages collect here and replace the table 
   struct mg_table next;
   char *cursor;      /* raw JSON of the last nextCursor */
   uint64_t until_ms; /* of the whole walk: a server may not drip a thousand pages */
+  int outdated;      /* the server said meanwhile that the list changes: what comes may be older */
 };
 
 static const int list_method[MG_LIST_KINDS] = {MG_M_TOOLS_LIST, MG_M_PROMPTS_LIST, MG_M_RESOURCES_LIST,
                                                MG_M_TEMPLATES_LIST};
+
+static const uint32_t cap_of[MG_LIST_KINDS] = {MG_CAP_TOOLS, MG_CAP_PROMPTS, MG_CAP_RESOURCES, MG_CAP_RESOURCES};
 
 int mg_list_kind(int method) {
   switch (method) {
@@ -57,6 +61,11 @@ void mg_catalog_stale(struct mg_link *l, int kind) {
 void mg_catalog_changed(struct mg_link *l, int kind, uint64_t now_ms) {
   l->changed_ms = now_ms;
   mg_catalog_stale(l, kind);
+  if (!l->lists) return;
+  struct mg_table *t = &l->lists[kind];
+  t->told = 1;
+  if (t->load) t->load->outdated = 1;
+  else t->settled_ms = 0; /* no call may take what was fetched in this very millisecond for its own */
 }
 
 static int same_items(const struct mg_table *a, const struct mg_table *b) {
@@ -65,9 +74,24 @@ static int same_items(const struct mg_table *a, const struct mg_table *b) {
   return i == a->n && i == b->n;
 }
 
+/* Clients that were not told by the upstream hear it from us; not often, for there are servers whose lists are
+ * never twice the same. */
+static void announce(struct mg_link *l, int kind, uint64_t now_ms) {
+  static const unsigned flag[MG_LIST_KINDS] = {MG_WANT_TOOLS, MG_WANT_PROMPTS, MG_WANT_RESOURCES, MG_WANT_RESOURCES};
+  struct mg_table *t = &l->lists[kind];
+  if (t->told || (t->announced_ms && now_ms - t->announced_ms < ANNOUNCE_MS)) return;
+  t->announced_ms = now_ms;
+  if (l->modern) mg_feed_changed(l->up, flag[kind]);
+  for (struct mg_list *n = l->binds.next; !l->modern && n != &l->binds; n = n->next) {
+    struct mg_ctx *ctx = mg_bind_of(n)->ctx;
+    if (ctx->view.n > 1 || l->caps & cap_of[kind] * MG_CAP_CHANGES) mg_ctx_emit_changed(ctx, kind);
+  }
+}
+
 /* The new contents replace the old ones; waiters and history stay. Cursors hold as long as nothing changed. */
-static void install(struct mg_table *t, struct mg_table *next, uint64_t now_ms) {
-  int changed = !t->generation || !same_items(t, next);
+static void install(struct mg_link *l, int kind, struct mg_table *next, uint64_t now_ms) {
+  struct mg_table *t = &l->lists[kind];
+  int known = t->generation != 0, changed = !known || !same_items(t, next);
   mg_table_clear(t);
   t->pages = next->pages;
   t->n_pages = next->n_pages;
@@ -82,9 +106,11 @@ static void install(struct mg_table *t, struct mg_table *next, uint64_t now_ms) 
   t->is_private = next->is_private;
   memset(next, 0, sizeof *next);
   t->state = MG_TABLE_READY;
-  t->stale = 0;
+  t->stale = t->failed = 0;
   t->fetched_ms = t->settled_ms = now_ms;
   if (changed) t->generation++;
+  if (changed && known) announce(l, kind, now_ms);
+  t->told = 0;
 }
 
 /* ---- fetching ---------------------------------------------------------------------------------------------- */
@@ -96,11 +122,12 @@ static void settle(struct mg_load *load, const char *failure, uint64_t now_ms) {
   struct mg_table *t = &l->lists[load->kind];
   t->load = NULL;
   if (!failure) {
-    install(t, &load->next, now_ms);
+    install(l, load->kind, &load->next, now_ms);
+    t->stale = load->outdated;
     l->core->stats.lists_fetched++;
   } else {
     t->state = t->n ? MG_TABLE_READY : MG_TABLE_FAILED; /* what was known is still good for routing */
-    t->stale = 1;
+    t->stale = t->failed = 1;
     t->settled_ms = now_ms;
     mg_log(l->core->log, MG_LOG_WARN, "list.failed", "upstream", l->up->cfg->name, "list",
            mg_method_name(list_method[load->kind]), "reason", failure, (char *)0);
@@ -187,10 +214,23 @@ static int fetch_page(struct mg_load *load, uint64_t now_ms) {
 
 /* ---- asking -------------------------------------------------------------------------------------------------- */
 
-static int fresh_enough(const struct mg_table *t, const struct mg_call *call, uint64_t now_ms) {
-  uint64_t ttl = t->ttl_ms < TTL_CAP_MS ? t->ttl_ms : TTL_CAP_MS;
+/* A legacy server that says when a list changes, on a channel that cannot be lost without the link, lets us
+ * keep it until it does. */
+static int is_told(const struct mg_link *l, int kind) {
+  return !l->modern && !l->cancel_closes && l->caps & cap_of[kind] * MG_CAP_CHANGES;
+}
+
+uint64_t mg_catalog_left(const struct mg_link *l, int kind, uint64_t now_ms) {
+  const struct mg_table *t = &l->lists[kind];
+  uint64_t ttl = t->has_ttl ? t->ttl_ms : is_told(l, kind) ? TTL_CAP_MS : 0, age = now_ms - t->fetched_ms;
+  if (ttl > TTL_CAP_MS) ttl = TTL_CAP_MS;
+  return t->stale || age >= ttl ? 0 : ttl - age;
+}
+
+static int fresh_enough(const struct mg_link *l, int kind, const struct mg_call *call, uint64_t now_ms) {
+  const struct mg_table *t = &l->lists[kind];
   if (t->settled_ms && t->settled_ms >= call->created_ms) return 1; /* fetched for this very call */
-  return !t->stale && t->has_ttl && now_ms < t->fetched_ms + ttl;
+  return mg_catalog_left(l, kind, now_ms) > 0;
 }
 
 static int start(struct mg_link *l, int kind, uint64_t now_ms) {
@@ -212,7 +252,7 @@ static int start(struct mg_link *l, int kind, uint64_t now_ms) {
 
 int mg_catalog_need(struct mg_link *l, int kind, int fresh, struct mg_call *call, uint64_t now_ms) {
   struct mg_table *t = &l->lists[kind];
-  if (t->state == MG_TABLE_READY && (!fresh || (!t->load && fresh_enough(t, call, now_ms)))) return MCPGW_OK;
+  if (t->state == MG_TABLE_READY && (!fresh || (!t->load && fresh_enough(l, kind, call, now_ms)))) return MCPGW_OK;
   if (t->state == MG_TABLE_FAILED && t->settled_ms >= call->created_ms) return MCPGW_E_IO;
   int rc = t->load ? MCPGW_OK : start(l, kind, now_ms);
   if (rc == MCPGW_OK) rc = mg_call_wait(call, &t->waiters);
@@ -277,6 +317,6 @@ void mg_catalog_learn(struct mg_link *l, int kind, mg_blob *bytes, const struct 
   if (m->s[slot].type != MG_JSON_ARRAY) return;
   if (needs_a_look(l, mg_msg_raw(m, slot))) leave_out(l, kind, m, slot, text, edits);
   if (!l->lists || !whole || m->s[MG_S_R_CURSOR].type == MG_JSON_STRING || l->lists[kind].load) return;
-  if (mg_table_add_page(l, kind, &next, bytes, m) == MCPGW_OK) install(&l->lists[kind], &next, now_ms);
+  if (mg_table_add_page(l, kind, &next, bytes, m) == MCPGW_OK) install(l, kind, &next, now_ms);
   mg_table_clear(&next);
 }

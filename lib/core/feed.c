@@ -153,3 +153,15 @@ void mg_feed_free_all(struct mg_core *c) {
   for (size_t i = 0; c->ups && i < c->n_ups; i++)
     while (c->ups[i] && (node = mg_list_first(&c->ups[i]->feeds))) feed_free(MG_CONTAINER(node, struct mg_feed, node));
 }
+
+void mg_feed_changed(struct mg_upstream *up, unsigned flags) {
+  for (struct mg_list *at = up->feeds.next, *after; at != &up->feeds; at = after) {
+    struct mg_feed *f = MG_CONTAINER(at, struct mg_feed, node);
+    after = at->next;
+    for (struct mg_list *node = f->subs.next, *next; node != &f->subs; node = next) {
+      struct mg_sub *sub = mg_sub_of(node);
+      next = node->next; /* telling one may end its call, and no other */
+      if (f->now && !sub->waits) mg_listen_changed(sub, sub->wish.flags & f->now->granted.flags & flags);
+    }
+  }
+}

@@ -70,6 +70,9 @@ void mg_filter_done(struct mg_filter *f);
 int mg_feed_join(struct mg_sub *sub, struct mg_upstream *up, mg_blob *own, int late);
 void mg_feed_leave(struct mg_sub *sub); /* fine when it is in none; frees the wish */
 
+/* A list of the upstream is not what it was, and the upstream did not say so: its listeners are told. */
+void mg_feed_changed(struct mg_upstream *up, unsigned flags);
+
 struct mg_sub *mg_sub_of(struct mg_list *node);
 void mg_feed_promote(struct mg_feed *f, struct mg_sub *sub, mg_blob *bytes, const struct mg_msg *m); /* f->now covers it */
 void mg_feed_look_by(struct mg_feed *f, uint64_t at_ms); /* the feed's next look is then, or sooner */

@@ -23,50 +23,40 @@ static uint32_t capabilities_of(const struct mg_msg *m) {
   } known[] = {{"tools", MG_CAP_TOOLS},         {"prompts", MG_CAP_PROMPTS}, {"resources", MG_CAP_RESOURCES},
                {"completions", MG_CAP_COMPLETIONS}, {"logging", MG_CAP_LOGGING}, {"tasks", MG_CAP_TASKS}};
   uint32_t caps = 0;
-  struct mg_span v;
+  struct mg_span v, flag;
   if (m->s[MG_S_R_CAPABILITIES].type != MG_JSON_OBJECT) return 0;
-  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-    if (mg_json_get(m->doc, m->s[MG_S_R_CAPABILITIES], known[i].key, &v) && v.type == MG_JSON_OBJECT)
-      caps |= known[i].bit;
+  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+    if (!mg_json_get(m->doc, m->s[MG_S_R_CAPABILITIES], known[i].key, &v) || v.type != MG_JSON_OBJECT) continue;
+    caps |= known[i].bit;
+    if (mg_json_get(m->doc, v, "listChanged", &flag) && flag.type == MG_JSON_TRUE) caps |= known[i].bit * MG_CAP_CHANGES;
+  }
   return caps;
 }
 
 /* Alone an upstream has spoken for itself: it may not have promised the notification. */
-static void tell_changed(struct mg_link *l, struct mg_ctx *ctx, const struct mg_msg *m) {
+static void tell_changed(struct mg_link *l, struct mg_ctx *ctx) {
   static const struct {
-    const char *key;
     uint32_t cap;
     int kind;
-  } lists[] = {{"tools", MG_CAP_TOOLS, MG_LIST_TOOLS},
-               {"prompts", MG_CAP_PROMPTS, MG_LIST_PROMPTS},
-               {"resources", MG_CAP_RESOURCES, MG_LIST_RESOURCES}};
-  struct mg_span cap, flag;
-  for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-    if (!(l->caps & lists[i].cap)) continue;
-    int promised = ctx->view.n > 1 || (mg_json_get(m->doc, m->s[MG_S_R_CAPABILITIES], lists[i].key, &cap) &&
-                                          mg_json_get(m->doc, cap, "listChanged", &flag) && flag.type == MG_JSON_TRUE);
-    if (promised) mg_ctx_emit_changed(ctx, lists[i].kind);
-  }
+  } lists[] = {{MG_CAP_TOOLS, MG_LIST_TOOLS}, {MG_CAP_PROMPTS, MG_LIST_PROMPTS}, {MG_CAP_RESOURCES, MG_LIST_RESOURCES}};
+  for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+    if (l->caps & lists[i].cap && (ctx->view.n > 1 || l->caps & lists[i].cap * MG_CAP_CHANGES))
+      mg_ctx_emit_changed(ctx, lists[i].kind);
 }
 
 void mg_link_on_gap(struct mg_link *l) {
-  struct mg_msg m;
-  struct mg_wire_fault why;
   if (l->state != MG_LINK_READY || l->modern || !l->hello) return;
   l->core->stats.listen_gaps++;
   mg_log(l->core->log, MG_LOG_INFO, "listen.back", "upstream", l->up->cfg->name, "context", mg_ctx_tag(l->ctx), "text",
          "list_changed was sent; updates of resources meanwhile are lost", (char *)0);
   for (int k = 0; k < MG_LIST_KINDS; k++) mg_catalog_stale(l, k);
-  if (mg_wire_parse(mg_blob_slice(l->hello), &m, &why) != MCPGW_OK) return;
-  for (struct mg_list *n = l->binds.next; n != &l->binds; n = n->next) tell_changed(l, mg_bind_of(n)->ctx, &m);
+  for (struct mg_list *n = l->binds.next; n != &l->binds; n = n->next) tell_changed(l, mg_bind_of(n)->ctx);
 }
 
 void mg_link_joined(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms) {
-  struct mg_msg m;
-  struct mg_wire_fault why;
-  if (!ctx->answered || mg_wire_parse(mg_blob_slice(l->hello), &m, &why) != MCPGW_OK) return;
+  if (!ctx->answered) return;
   mg_restore_ctx(l, ctx, now_ms);
-  tell_changed(l, ctx, &m);
+  tell_changed(l, ctx);
 }
 
 static void ready(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {

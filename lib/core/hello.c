@@ -112,7 +112,7 @@ static void add_tail(struct mg_call *call, struct mg_buf *b, const struct hello 
     mg_buf_adds(b, mg_buf_slice(&h->instructions));
     mg_buf_addc(b, '"');
   }
-  mg_merge_meta(call, -1, b);
+  mg_merge_meta(call, -1, b, 0);
 }
 
 /* Waits for links that are opening; those that take longer than connect_ms are left out and join later. */

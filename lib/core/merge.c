@@ -49,12 +49,34 @@ static const char *absence(const struct mg_call *call, const struct mg_upstream 
   return up->error[0] ? up->error : "not ready yet";
 }
 
-static int is_there(const struct mg_call *call, size_t upstream, int kind) {
-  struct mg_link *l = mg_link_peek(call->core, call->ctx, upstream);
-  return l && (kind < 0 || !mg_link_has_list(l, kind) || l->lists[kind].state == MG_TABLE_READY);
+/* A list that could not be fetched anew is shown for a while, and marked. */
+static int is_too_old(const struct mg_table *t, uint64_t now_ms) {
+  return t->failed && now_ms - t->fetched_ms >= MG_STALE_MS;
 }
 
-void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b) {
+static int is_there(const struct mg_call *call, size_t upstream, int kind, uint64_t now_ms) {
+  struct mg_link *l = mg_link_peek(call->core, call->ctx, upstream);
+  if (!l || kind < 0 || !mg_link_has_list(l, kind)) return l != NULL;
+  return l->lists[kind].state == MG_TABLE_READY && !is_too_old(&l->lists[kind], now_ms);
+}
+
+/* "dev.mcpgw/stale":{"name":age in ms}: lists whose upstream fails just now. Returns how many. */
+static int mark_stale(struct mg_call *call, int kind, struct mg_buf *b, const char *sep, uint64_t now_ms) {
+  int n = 0;
+  for (size_t i = call->view.first; kind >= 0 && i < call->view.first + call->view.n; i++) {
+    struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
+    if (!l || !mg_link_has_list(l, kind) || !l->lists[kind].failed || !is_there(call, i, kind, now_ms)) continue;
+    mg_buf_addz(b, n ? "," : sep);
+    if (!n++) mg_buf_addz(b, "\"dev.mcpgw/stale\":{");
+    mg_buf_json_str(b, mg_slice_z(call->core->ups[i]->cfg->name));
+    mg_buf_addc(b, ':');
+    mg_buf_addu(b, now_ms - l->lists[kind].fetched_ms);
+  }
+  if (n) mg_buf_addc(b, '}');
+  return n;
+}
+
+void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b, uint64_t now_ms) {
   const char *sep = "";
   int n = 0;
   mg_buf_addz(b, ",\"_meta\":{");
@@ -65,9 +87,10 @@ void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b) {
     if (handle.len) mg_buf_addc(b, ',');
     mg_buf_adds(b, handle);
   }
+  if (mark_stale(call, kind, b, sep, now_ms)) sep = ",";
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
     struct mg_upstream *up = call->core->ups[i];
-    if (is_there(call, i, kind)) continue;
+    if (is_there(call, i, kind, now_ms)) continue;
     mg_buf_addz(b, n ? "," : sep);
     if (!n++) mg_buf_addz(b, "\"dev.mcpgw/unavailable\":{");
     mg_buf_json_str(b, mg_slice_z(up->cfg->name));
@@ -117,8 +140,9 @@ static void add_item(struct page *p, const struct mg_item *it) {
   mg_buf_adds(&p->out, mg_slice_sub(it->raw, name.off + name.len, it->raw.len));
 }
 
-static void add_table(struct page *p, const struct mg_table *t) {
-  uint64_t age = p->now_ms - t->fetched_ms, ttl = t->has_ttl && t->ttl_ms > age ? t->ttl_ms - age : 0; /* what is left */
+static void add_table(struct page *p, const struct mg_link *l, int kind) {
+  const struct mg_table *t = &l->lists[kind];
+  uint64_t ttl = mg_catalog_left(l, kind, p->now_ms);
   p->ttl_ms = p->has_ttl && p->ttl_ms < ttl ? p->ttl_ms : ttl;
   p->has_ttl = 1;
   p->is_private |= t->is_private;
@@ -144,7 +168,7 @@ static void finish(struct mg_call *call, struct page *p, int kind) {
     mg_buf_addu(b, p->has_ttl ? p->ttl_ms : 0);
     mg_buf_addz(b, p->is_private ? ",\"cacheScope\":\"private\"" : ",\"cacheScope\":\"public\"");
   }
-  mg_merge_meta(call, kind, b);
+  mg_merge_meta(call, kind, b, p->now_ms);
   if (mg_buf_rc(b) == MCPGW_OK) mg_call_result(call, mg_buf_slice(b));
   else mg_call_fail_rc(call, mg_buf_rc(b), NULL);
 }
@@ -165,13 +189,13 @@ void mg_merge_list(struct mg_call *call, uint64_t now_ms) {
   mg_buf_addz(&p.out, "\":[");
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
-    if (!is_there(call, i, kind)) { /* what is missing may come at any time: nobody is to keep the rest */
+    if (!is_there(call, i, kind, now_ms)) { /* what is missing may come at any time: nobody is to keep the rest */
       p.has_ttl = 1;
       p.ttl_ms = 0;
     }
     if (!l) continue;
     p.ready++;
-    if (mg_link_has_list(l, kind)) add_table(&p, &l->lists[kind]);
+    if (mg_link_has_list(l, kind) && !is_too_old(&l->lists[kind], now_ms)) add_table(&p, l, kind);
   }
   if (call->paged && p.generation != cur.generation)
     mg_call_error(call, MG_RPC_PARAMS, "the list changed since this cursor was given; list from the start",
