@@ -85,7 +85,3 @@ void mg_heap_del(struct mg_heap *h, struct mg_heap_node *node) {
   node->pos = 0;
   if (last != node) settle(h, i, last);
 }
-
-struct mg_heap_node *mg_heap_top(const struct mg_heap *h) {
-  return h->n ? h->v[0] : NULL;
-}

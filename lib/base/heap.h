@@ -17,5 +17,7 @@ void mg_heap_init(struct mg_heap *h, size_t max);
 void mg_heap_done(struct mg_heap *h);
 int mg_heap_set(struct mg_heap *h, struct mg_heap_node *node, uint64_t at_ms); /* inserts or moves */
 void mg_heap_del(struct mg_heap *h, struct mg_heap_node *node);                /* fine when not in it */
-struct mg_heap_node *mg_heap_top(const struct mg_heap *h);                     /* NULL: empty */
+static inline struct mg_heap_node *mg_heap_top(const struct mg_heap *h) { /* NULL: empty */
+  return h->n ? h->v[0] : NULL;
+}
 #endif

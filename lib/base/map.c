@@ -2,7 +2,8 @@
  * {hash, entry}. Owns copies of the keys, never the values. Deleting shifts the probe run back (no
  * tombstones) and moves the last entry into the hole; iteration walks the array from its end, so that
  * the entry moved into a hole was seen already. Keys up to 32 bytes (ids) cost no allocation. The hash
- * is SipHash-1-3 under a seed of the process: keys are chosen by attackers. */
+ * is SipHash-1-3 under a seed of the process: keys are chosen by attackers. Integer keys are not, they are
+ * numbers we gave out ourselves: those are only spread. */
 #include "base/map.h"
 
 #include <pthread.h>
@@ -36,6 +37,7 @@ struct mg_map {
   struct slot *slots;
   size_t n_slots; /* a power of two, or 0 before the first put */
   size_t count, max;
+  int integers; /* how its keys are hashed; may change while it is empty */
 };
 
 /* ---- hash ---- */
@@ -68,7 +70,13 @@ static inline void sip_round(uint64_t v[4]) {
   v[2] = rotl(v[2], 32);
 }
 
-static uint32_t hash_of(struct mg_slice key) {
+static uint32_t spread(struct mg_slice key) {
+  uint64_t n;
+  memcpy(&n, key.ptr, sizeof n);
+  return (uint32_t)(n * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+}
+
+static uint32_t sip(struct mg_slice key) {
   uint64_t v[4] = {seed[0] ^ 0x736f6d6570736575u, seed[1] ^ 0x646f72616e646f6du,
                    seed[0] ^ 0x6c7967656e657261u, seed[1] ^ 0x7465646279746573u};
   uint64_t last = (uint64_t)key.len << 56, word;
@@ -89,6 +97,10 @@ static uint32_t hash_of(struct mg_slice key) {
   return (uint32_t)(word ^ word >> 32);
 }
 
+static uint32_t hash_of(const struct mg_map *m, struct mg_slice key) {
+  return m->integers ? spread(key) : sip(key);
+}
+
 /* ---- entries and slots ---- */
 
 static struct mg_slice key_of(const struct entry *e) {
@@ -104,7 +116,7 @@ static size_t probe(const struct mg_map *m, struct mg_slice key, uint32_t hash) 
 }
 
 static size_t slot_of_entry(const struct mg_map *m, size_t entry) {
-  size_t mask = m->n_slots - 1, i = hash_of(key_of(&m->entries[entry])) & mask;
+  size_t mask = m->n_slots - 1, i = hash_of(m, key_of(&m->entries[entry])) & mask;
   while (m->slots[i].entry != entry + 1) i = (i + 1) & mask;
   return i;
 }
@@ -166,9 +178,10 @@ void mg_map_free(struct mg_map *m) {
   mg_free(m);
 }
 
-int mg_map_put(struct mg_map *m, struct mg_slice key, void *value) {
-  if (value == NULL) return MCPGW_E_INVALID;
-  uint32_t hash = hash_of(key);
+static int put(struct mg_map *m, struct mg_slice key, void *value, int integer) {
+  if (value == NULL || (m->count && m->integers != integer)) return MCPGW_E_INVALID;
+  m->integers = integer;
+  uint32_t hash = hash_of(m, key);
   if (m->n_slots && m->slots[probe(m, key, hash)].entry) return MCPGW_E_EXISTS;
   if (m->count >= m->max) return MCPGW_E_LIMIT;
   if (m->count >= room_in(m->n_slots)) {
@@ -187,15 +200,23 @@ int mg_map_put(struct mg_map *m, struct mg_slice key, void *value) {
   return MCPGW_OK;
 }
 
-void *mg_map_get(const struct mg_map *m, struct mg_slice key) {
-  if (m->count == 0) return NULL;
-  uint32_t at = m->slots[probe(m, key, hash_of(key))].entry;
+int mg_map_put(struct mg_map *m, struct mg_slice key, void *value) {
+  return put(m, key, value, 0);
+}
+
+static void *get(const struct mg_map *m, struct mg_slice key, int integer) {
+  if (m->count == 0 || m->integers != integer) return NULL;
+  uint32_t at = m->slots[probe(m, key, hash_of(m, key))].entry;
   return at ? m->entries[at - 1].value : NULL;
 }
 
-void *mg_map_del(struct mg_map *m, struct mg_slice key) {
-  if (m->count == 0) return NULL;
-  size_t slot = probe(m, key, hash_of(key));
+void *mg_map_get(const struct mg_map *m, struct mg_slice key) {
+  return get(m, key, 0);
+}
+
+static void *del(struct mg_map *m, struct mg_slice key, int integer) {
+  if (m->count == 0 || m->integers != integer) return NULL;
+  size_t slot = probe(m, key, hash_of(m, key));
   if (m->slots[slot].entry == 0) return NULL;
   size_t hole = m->slots[slot].entry - 1, last = m->count - 1;
   void *value = m->entries[hole].value;
@@ -205,6 +226,10 @@ void *mg_map_del(struct mg_map *m, struct mg_slice key) {
   if (hole != last) m->entries[hole] = m->entries[last];
   m->count--;
   return value;
+}
+
+void *mg_map_del(struct mg_map *m, struct mg_slice key) {
+  return del(m, key, 0);
 }
 
 size_t mg_map_count(const struct mg_map *m) {
@@ -223,13 +248,13 @@ void *mg_map_next(const struct mg_map *m, size_t *it, struct mg_slice *key) {
 }
 
 int mg_map_putu(struct mg_map *m, uint64_t key, void *value) {
-  return mg_map_put(m, mg_slice(&key, sizeof key), value);
+  return put(m, mg_slice(&key, sizeof key), value, 1);
 }
 
 void *mg_map_getu(const struct mg_map *m, uint64_t key) {
-  return mg_map_get(m, mg_slice(&key, sizeof key));
+  return get(m, mg_slice(&key, sizeof key), 1);
 }
 
 void *mg_map_delu(struct mg_map *m, uint64_t key) {
-  return mg_map_del(m, mg_slice(&key, sizeof key));
+  return del(m, mg_slice(&key, sizeof key), 1);
 }

@@ -14,7 +14,7 @@ size_t mg_map_count(const struct mg_map *m);
 /* Newest first; what is put meanwhile is not met. *key is BORROWED until the map changes.
  * size_t it = 0; while ((v = mg_map_next(m, &it, &key))) …  key may be NULL */
 void *mg_map_next(const struct mg_map *m, size_t *it, struct mg_slice *key);
-/* The same with integer keys; a map holds either kind, not both. */
+/* The same with integer keys, which must be ours: nobody else may choose them. A map holds either kind, not both. */
 int mg_map_putu(struct mg_map *m, uint64_t key, void *value);
 void *mg_map_getu(const struct mg_map *m, uint64_t key);
 void *mg_map_delu(struct mg_map *m, uint64_t key);

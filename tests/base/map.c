@@ -154,8 +154,13 @@ START_TEST(integer_keys) {
   ck_assert_int_eq(mg_map_putu(m, 0, v), MCPGW_E_EXISTS);
   for (uint64_t i = 0; i < sizeof v; i += 2) ck_assert_ptr_eq(mg_map_delu(m, i << 20), &v[i]);
   for (uint64_t i = 0; i < sizeof v; i++) ck_assert_ptr_eq(mg_map_getu(m, i << 20), i % 2 ? &v[i] : NULL);
-  ck_assert_int_eq(mg_map_put(m, mg_slice_z("x"), v), MCPGW_OK);
+  ck_assert_int_eq(mg_map_put(m, mg_slice_z("x"), v), MCPGW_E_INVALID); /* one kind or the other */
+  ck_assert_ptr_null(mg_map_get(m, mg_slice_z("x")));
+  ck_assert_ptr_null(mg_map_del(m, mg_slice("\0\0\x10\0\0\0\0\0", 8))); /* the bytes of a key that is there */
   ck_assert_ptr_null(mg_map_getu(m, UINT64_MAX));
+  for (uint64_t i = 1; i < sizeof v; i += 2) ck_assert_ptr_eq(mg_map_delu(m, i << 20), &v[i]);
+  ck_assert_int_eq(mg_map_put(m, mg_slice_z("x"), v), MCPGW_OK); /* empty: it may become the other */
+  ck_assert_ptr_eq(mg_map_get(m, mg_slice_z("x")), v);
   mg_map_free(m);
 }
 END_TEST
