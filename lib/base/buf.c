@@ -58,11 +58,8 @@ int mg_buf_addc(struct mg_buf *b, char c) {
 }
 
 int mg_buf_addu(struct mg_buf *b, uint64_t n) {
-  char text[20];
-  size_t at = sizeof text;
-  do text[--at] = (char)('0' + n % 10);
-  while (n /= 10);
-  return mg_buf_add(b, text + at, sizeof text - at);
+  char text[MG_U64_TEXT];
+  return mg_buf_adds(b, mg_u64_text(text, n));
 }
 
 int mg_buf_addi(struct mg_buf *b, int64_t n) {

@@ -6,12 +6,30 @@
 
 #include "mcpgw/types.h"
 
-/* Two letters differ by 0x20 alone when they differ by their case. */
+#define ONES UINT64_C(0x0101010101010101)
+#define HIGH UINT64_C(0x8080808080808080)
+
+/* Eight bytes with their ASCII capitals folded: adding makes a byte's high bit tell whether it is that large. */
+static inline uint64_t folded8(const char *p) {
+  uint64_t w, low, capital;
+  memcpy(&w, p, sizeof w);
+  low = w & ~HIGH;
+  capital = (low + ONES * (0x80 - 'A')) & ~(low + ONES * (0x80 - 'Z' - 1)) & ~w & HIGH;
+  return w | capital >> 2;
+}
+
+static unsigned char folded(char c) {
+  unsigned char u = (unsigned char)c;
+  return u >= 'A' && u <= 'Z' ? (unsigned char)(u + 32) : u;
+}
+
 int mg_same_folded(const char *a, const char *b, size_t len) {
-  for (size_t i = 0; i < len; i++) {
-    unsigned x = (unsigned char)a[i], d = x ^ (unsigned char)b[i];
-    if (d && (d != 0x20 || (x | 0x20) < 'a' || (x | 0x20) > 'z')) return 0;
-  }
+  size_t i = 0;
+  for (; len - i >= 8; i += 8)
+    if (folded8(a + i) != folded8(b + i)) return 0;
+  if (i && i < len) return folded8(a + len - 8) == folded8(b + len - 8);
+  for (; i < len; i++)
+    if (folded(a[i]) != folded(b[i])) return 0;
   return 1;
 }
 
@@ -45,9 +63,6 @@ int mg_slice_cut(struct mg_slice *s, char sep, struct mg_slice *head) {
   return 1;
 }
 
-#define ONES UINT64_C(0x0101010101010101)
-#define HIGH UINT64_C(0x8080808080808080)
-
 static int is_control(unsigned char c) {
   return (c < 0x20 && c != '\t') || c == 0x7f;
 }
@@ -76,6 +91,13 @@ int mg_slice_u64(struct mg_slice s, uint64_t *out) {
   }
   *out = n;
   return MCPGW_OK;
+}
+
+struct mg_slice mg_u64_text(char out[MG_U64_TEXT], uint64_t n) {
+  size_t at = MG_U64_TEXT;
+  do out[--at] = (char)('0' + n % 10);
+  while (n /= 10);
+  return mg_slice(out + at, MG_U64_TEXT - at);
 }
 
 /* Only the last star is ever retried: an earlier one that matched as little as possible never needs to

@@ -31,7 +31,8 @@ static inline int mg_slice_eqz(struct mg_slice a, const char *b) { /* 1 or 0 */
 }
 int mg_same_folded(const char *a, const char *b, size_t len); /* the same bytes but for ASCII case; 1 or 0 */
 static inline int mg_slice_ieq(struct mg_slice a, struct mg_slice b) { /* ASCII case folded */
-  return a.len == b.len && mg_same_folded(a.ptr, b.ptr, a.len);
+  if (a.len != b.len) return 0;
+  return a.len == 0 || (!((a.ptr[0] ^ b.ptr[0]) & ~0x20) && mg_same_folded(a.ptr, b.ptr, a.len));
 }
 static inline int mg_slice_ieqz(struct mg_slice a, const char *b) {
   return mg_slice_ieq(a, mg_slice_z(b));
@@ -44,5 +45,7 @@ struct mg_slice mg_slice_trim(struct mg_slice s);           /* blanks and tabs o
 int mg_slice_cut(struct mg_slice *s, char sep, struct mg_slice *head);
 int mg_slice_is_line(struct mg_slice s); /* no control byte but tab in it: may be a header's value; 1 or 0 */
 int mg_slice_u64(struct mg_slice s, uint64_t *out); /* decimal, whole slice; MCPGW_E_PARSE else */
+#define MG_U64_TEXT 20
+struct mg_slice mg_u64_text(char out[MG_U64_TEXT], uint64_t n); /* decimal; a view into out */
 int mg_glob(struct mg_slice pattern, struct mg_slice text); /* '*' and '?' (a byte); at most |pattern| x |text| steps; 1 or 0 */
 #endif

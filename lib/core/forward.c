@@ -1,6 +1,5 @@
 /* core/forward: owns the way out of a request: the few spans that change (id, progress token, exposed
  * name, private keys) and the headers that mirror it (2026-07-28). The rest of its bytes leaves as it came. */
-#include <stdio.h>
 #include <string.h>
 
 #include "core/brain.h"
@@ -24,7 +23,9 @@ static int is_private(struct mg_slice doc, struct mg_span key) {
 void mg_strip_private(struct mg_splice *sp, struct mg_slice doc, struct mg_span meta) {
   struct mg_span key, value;
   size_t pos = 0;
+  struct mg_slice raw = mg_span_slice(doc, meta);
   if (meta.type != MG_JSON_OBJECT) return;
+  if (!memchr(raw.ptr, '\\', raw.len) && !memmem(raw.ptr, raw.len, PRIVATE, sizeof PRIVATE - 1)) return; /* most */
   while (mg_json_member(doc, meta, &pos, &key, &value))
     if (is_private(doc, key)) mg_splice_remove(sp, doc, value);
 }
@@ -107,9 +108,8 @@ static int name_slot(const struct mg_msg *m) {
 int mg_request_rewrite(struct mg_call *call, const struct mg_msg *m, const struct mg_item *item, uint64_t id,
                        mg_blob **out) {
   struct mg_splice sp;
-  char number[24];
-  int n = snprintf(number, sizeof number, "%llu", (unsigned long long)id);
-  struct mg_slice as_text = mg_slice(number, (size_t)n);
+  char number[MG_U64_TEXT];
+  struct mg_slice as_text = mg_u64_text(number, id);
   mg_splice_init(&sp);
   mg_splice_value(&sp, m->s[MG_S_ID], as_text);
   if (call->token.len) mg_splice_value(&sp, m->s[MG_S_META_PROGRESS], as_text);

@@ -28,6 +28,22 @@ START_TEST(case_is_ascii_only) {
 }
 END_TEST
 
+/* Every pair of bytes at places that are read one, eight and again eight at a time, against tolower's rule. */
+START_TEST(case_of_every_byte) {
+  static const size_t places[][2] = {{0, 3}, {2, 3}, {0, 8}, {7, 8}, {8, 11}, {3, 11}, {10, 11}, {15, 16}};
+  for (size_t k = 0; k < sizeof places / sizeof *places; k++)
+    for (int x = 0; x < 256; x++)
+      for (int y = 0; y < 256; y++) {
+        char a[16] = "ZZZZZZZZZZZZZZZZ", b[16] = "zzzzzzzzzzzzzzzz";
+        int fx = x >= 'A' && x <= 'Z' ? x + 32 : x, fy = y >= 'A' && y <= 'Z' ? y + 32 : y;
+        a[places[k][0]] = (char)x;
+        b[places[k][0]] = (char)y;
+        if (mg_slice_ieq(mg_slice(a, places[k][1]), mg_slice(b, places[k][1])) != (fx == fy))
+          ck_abort_msg("0x%02x and 0x%02x at %zu of %zu", x, y, places[k][0], places[k][1]);
+      }
+}
+END_TEST
+
 /* Every byte at every place among eight at a time, against the rule spelled out. */
 START_TEST(lines_have_no_control_byte) {
   char text[19];
@@ -136,6 +152,7 @@ Suite *base_slice_suite(void) {
   TCase *t = tcase_create("slice");
   tcase_add_test(t, equal_and_not);
   tcase_add_test(t, case_is_ascii_only);
+  tcase_add_test(t, case_of_every_byte);
   tcase_add_test(t, lines_have_no_control_byte);
   tcase_add_test(t, order);
   tcase_add_test(t, sub_is_clamped);
