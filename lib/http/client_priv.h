@@ -67,7 +67,8 @@ struct mg_http_call {
   struct mg_buf text; /* header lines, NUL-terminated one after another; kept for the next use */
   struct curl_slist *lines;
   size_t n_lines, lines_cap;
-  char *url;  /* as last set on easy */
+  char *url;    /* as last set on easy … */
+  CURLU *parts; /* … which looks at these */
   int method; /* as last set on easy */
   int insecure;
   uint64_t connect_ms, end_ms; /* for the deadline's text; end on the loop's clock, 0 none */
