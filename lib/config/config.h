@@ -58,7 +58,7 @@ struct mg_config {
   const char *public_url, *state_dir; /* or NULL */
   const char *separator;              /* "__" */
   const char *const *allowed_hosts, *const *allowed_origins; /* NULL-terminated, may be empty */
-  uint64_t heartbeat_ms, sse_after_ms, resume_ms;
+  uint64_t heartbeat_ms, sse_after_ms, sse_poll_ms, resume_ms;
   struct {
     uint64_t body_bytes, header_bytes, connections, memory_bytes;
   } limits;

@@ -139,6 +139,7 @@ static const struct mg_cfg_key gateway_keys[] = {
     LIST("allowed_origins", mg_config, allowed_origins, mg_config_bad_origin, 1000, NULL),
     UINT("heartbeat_ms", mg_config, heartbeat_ms, 10, HOUR_MS, 15000),
     UINT("sse_after_ms", mg_config, sse_after_ms, 0, HOUR_MS, 1000),
+    UINT("sse_poll_ms", mg_config, sse_poll_ms, 0, HOUR_MS, 0),
     UINT("resume_ms", mg_config, resume_ms, 0, HOUR_MS, 60000),
     {.name = "limits", .kind = MG_KEY_OBJECT, .inner = &gateway_limits},
     {.name = "contexts", .kind = MG_KEY_OBJECT, .inner = &contexts},

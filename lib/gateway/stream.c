@@ -26,7 +26,7 @@ struct mg_stream {
   struct mg_list node;    /* in the session */
   struct mg_list orphan;  /* in gw->orphans: calls are under way and nobody is connected */
   struct mg_stream **self;
-  uint64_t number, seq, sent_seq, wrote_ms;
+  uint64_t number, seq, sent_seq, wrote_ms, began_ms; /* began: on this connection */
   int mode, batch, is_channel;
   size_t left;            /* requests still unanswered */
   mg_blob *collected;     /* batch: the replies so far, comma-separated */
@@ -127,8 +127,15 @@ static int write_text(struct mg_stream *st, const char *text, size_t len) {
   return mg_exchange_stream_write(st->x, &seg, 1, QUEUE_MAX);
 }
 
+/* When the connection is to be closed, so that the client polls. */
+static uint64_t poll_at_ms(const struct mg_stream *st) {
+  uint64_t after = st->gw->config->sse_poll_ms;
+  return after && is_resumable(st) ? st->began_ms + after : UINT64_MAX;
+}
+
 static void heartbeat_later(struct mg_stream *st) {
-  mg_gw_alarm(st->gw, &st->alarm, st->wrote_ms + st->gw->config->heartbeat_ms);
+  uint64_t at = st->wrote_ms + st->gw->config->heartbeat_ms, poll = poll_at_ms(st);
+  mg_gw_alarm(st->gw, &st->alarm, poll < at ? poll : at);
 }
 
 static void event_id(const struct mg_stream *st, uint64_t seq, char out[48]) {
@@ -157,6 +164,7 @@ static void begin(struct mg_stream *st) {
   struct mg_buf h;
   if (st->mode != PENDING) return;
   st->mode = STREAMING;
+  st->began_ms = mg_gw_now(st->gw);
   if (!st->x) return;
   const char *session = st->session && !st->is_channel ? mg_ctx_id(mg_session_ctx(st->session)) : NULL;
   int rc = headers_of(st, sse_type, session, &h);
@@ -365,6 +373,16 @@ static void on_drop(struct mg_out *o) {
 
 /* ---- the connection ------------------------------------------------------------------------------------------ */
 
+/* "The server MAY close the connection (without terminating the SSE stream) at any time … it SHOULD send an SSE
+ * event with a standard retry field before" (2025-11-25, Transports, Sending Messages to the Server, 6). */
+static void let_poll(struct mg_stream *st) {
+  char text[48];
+  int n = snprintf(text, sizeof text, "retry: %d\n\n", RETRY_MS);
+  write_text(st, text, (size_t)n);
+  hang_up(st, 200);
+  wait_for_client(st);
+}
+
 static void expire(struct mg_stream *st) {
   mg_core_sink_gone(st->gw->core, &st->out.sink);
   stream_free(st);
@@ -377,6 +395,8 @@ static void on_alarm(struct mg_alarm *a, uint64_t now_ms) {
   } else if (st->mode == PENDING) {
     begin(st);
     flush_batch(st);
+  } else if (now_ms >= poll_at_ms(st)) {
+    let_poll(st);
   } else if (mg_exchange_silent_ms(st->x) >= st->gw->config->heartbeat_ms) {
     cut(st, "the client has vanished");
   } else if (now_ms >= st->wrote_ms + st->gw->config->heartbeat_ms) {

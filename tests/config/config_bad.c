@@ -37,7 +37,7 @@ static const struct {
      "gateway.limits.memory: unknown key; known here: body_bytes, header_bytes, connections, memory_bytes"},
     {GATEWAY("\"q q\":1"),
      "gateway[\"q q\"]: unknown key; known here: listen, public_url, state_dir, separator, allowed_hosts, "
-     "allowed_origins, heartbeat_ms, sse_after_ms, resume_ms, limits, contexts, idempotency, store, pin, admin, "
+     "allowed_origins, heartbeat_ms, sse_after_ms, sse_poll_ms, resume_ms, limits, contexts, idempotency, store, pin, admin, "
      "log, "
      "auth, policy, trace"},
     {OWN("\"timeouts\":{\"total\":1}"), "mcpServers.x.gateway.timeouts.total: unknown key; known here: "

@@ -43,6 +43,7 @@ START_TEST(defaults_of_a_gateway) {
   ck_assert_ptr_null(c->allowed_origins[0]);
   ck_assert_uint_eq(c->heartbeat_ms, 15000);
   ck_assert_uint_eq(c->sse_after_ms, 1000);
+  ck_assert_uint_eq(c->sse_poll_ms, 0);
   ck_assert_uint_eq(c->resume_ms, 60000);
   ck_assert_uint_eq(c->limits.body_bytes, 4194304);
   ck_assert_uint_eq(c->limits.header_bytes, 32768);
@@ -97,7 +98,7 @@ START_TEST(every_key_of_a_gateway) {
       "\"state_dir\":\"${HOME}/"
       "state\",\"separator\":\".\",\"allowed_hosts\":[\"a.example\",\"b:8443\",\"[::1]:1\"],"
       "\"allowed_origins\":[\"https://a.example\",\"vscode-webview://"
-      "x\"],\"heartbeat_ms\":10,\"sse_after_ms\":0,"
+      "x\"],\"heartbeat_ms\":10,\"sse_after_ms\":0,\"sse_poll_ms\":7,"
       "\"resume_ms\":0,\"limits\":{\"body_bytes\":1024,\"header_bytes\":1048576,\"connections\":1,"
       "\"memory_bytes\":1099511627776},\"contexts\":{\"idle_ms\":1,\"absolute_ms\":2,\"max\":3,"
       "\"no_handle\":\"refuse\"},\"idempotency\":{\"durability\":\"async\",\"ttl_ms\":5,\"max_bytes\":0},"
@@ -112,6 +113,7 @@ START_TEST(every_key_of_a_gateway) {
   LIST_IS(c->allowed_origins, "https://a.example", "vscode-webview://x");
   ck_assert_uint_eq(c->heartbeat_ms, 10);
   ck_assert_uint_eq(c->sse_after_ms, 0);
+  ck_assert_uint_eq(c->sse_poll_ms, 7);
   ck_assert_uint_eq(c->resume_ms, 0);
   ck_assert_uint_eq(c->limits.body_bytes, 1024);
   ck_assert_uint_eq(c->limits.header_bytes, 1048576);

@@ -250,6 +250,46 @@ START_TEST(who_does_not_come_back_in_time_cancels) {
 }
 END_TEST
 
+/* Polling (2025-11-25): the connection is closed, the stream is not, and the client comes back for the rest. */
+START_TEST(a_stream_may_be_polled) {
+  struct gwt g;
+  struct gwt_http c;
+  char sid[80], id[40], *s;
+  int over, channel = _i == 1, old = _i == 2;
+  gwt_up(&g, "\"sse_after_ms\":20,\"sse_poll_ms\":150,\"resume_ms\":5000,", 1);
+  gwt_session(&g, "/mcp", old ? "2025-06-18" : "2025-11-25", sid);
+  gwt_connect(&g, &c);
+  if (channel) get(&c, sid, NULL);
+  else gwt_post(&c, "/mcp", sid, GWT_CALL("\"p\"", "hold"));
+  if (old) { /* that revision knows of no polling */
+    ck_assert(gwt_until(&c, "\r\n\r\n", 2000));
+    for (int i = 0; i < 60; i++) gwt_turn(&g, 10);
+    free(gwt_stream(&c, &over));
+    ck_assert_int_eq(over, 0);
+    gwt_release(&g.servers[0], 0, "{}");
+    ck_assert(gwt_stream_over(&c, 2000));
+  }
+  for (int i = 0; i < 3 && !old; i++) {
+    ck_assert(gwt_stream_over(&c, 3000)); /* in due form: the connection could serve another request */
+    s = gwt_stream(&c, &over);
+    gwt_has(s, "retry: 1000\n\n");
+    gwt_lacks(s, "\"result\"");
+    if (i == 2 && channel) gwt_has(s, NOTE("1"));
+    free(s);
+    last_id(&c, id);
+    gwt_forget(&c);
+    ck_assert_int_eq(g.servers[0].cancelled, 0);
+    if (i == 1) gwt_say(&g.servers[0], NOTE("1")); /* while nobody is connected */
+    if (i == 2 && !channel) gwt_release(&g.servers[0], 0, "{\"n\":1.0}");
+    gwt_turn(&g, 5);
+    get(&c, sid, id);
+  }
+  if (_i == 0) ck_assert(gwt_stream_has(&c, "\"id\":\"p\",\"result\":{\"n\":1.0}", 2000));
+  gwt_close(&c);
+  gwt_down(&g);
+}
+END_TEST
+
 /* The machine at the other end has lost its network: nothing it is sent is acknowledged, and nothing comes. A
  * filter that drops all packets does that to one socket. */
 static void vanish(struct gwt_http *c) {
@@ -519,6 +559,7 @@ Suite *gateway_streams_suite(void) {
   tcase_add_loop_test(t, who_goes_in_the_modern_era_cancels, 0, 4);
   tcase_add_loop_test(t, who_goes_in_the_legacy_eras_may_come_back, 0, 2);
   tcase_add_test(t, who_does_not_come_back_in_time_cancels);
+  tcase_add_loop_test(t, a_stream_may_be_polled, 0, 3);
   tcase_add_loop_test(t, who_vanishes_is_noticed, 0, 4);
   tcase_add_loop_test(t, a_stop_does_not_wait_for_who_cannot_come_back, 0, 2);
   tcase_add_test(t, a_half_closed_client_is_not_gone);
