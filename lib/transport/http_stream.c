@@ -146,8 +146,9 @@ static void listen_due(void *arg) {
   mg_http_exchange_leave(x);
 }
 
+/* 409: servers say so while they have not noticed that the old stream is gone. */
 static int is_passing(int status) {
-  return status >= 500 || status == 408 || status == 429 || status == 401 || status == 403;
+  return status >= 500 || status == 408 || status == 409 || status == 429 || status == 401 || status == 403;
 }
 
 int mg_http_listen_head(struct http_exchange *x, const struct mg_http_response *r) {
@@ -158,7 +159,7 @@ int mg_http_listen_head(struct http_exchange *x, const struct mg_http_response *
     if (rc == MCPGW_OK && missed) mcpgw_link_gap(x->l->link);
     return x->gone ? MCPGW_E_CLOSED : rc;
   }
-  if (x->last_id && r->status >= 400 && r->status < 500 && r->status != 405) { /* it does not know the place any more */
+  if (x->last_id && r->status >= 400 && r->status < 500 && r->status != 405 && !is_passing(r->status)) { /* it does not know the place any more */
     mg_free(x->last_id);
     x->last_id = NULL;
     x->missed = 1;

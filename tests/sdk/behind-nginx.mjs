@@ -3,9 +3,10 @@
 
 import { ClientV1, ClientV2, HttpV1, HttpV2 } from '../conformance/sdk.mjs';
 import { assert, check } from './rig.mjs';
-import { Wire } from './wire.mjs';
+import { Wire, meta, modernHeaders, rpc } from './wire.mjs';
 
-const url = process.env.BEHIND;
+const all = process.env.BEHIND;
+const url = `${all}/peer`;
 let failed = 0;
 const log = console.log;
 console.log = (line) => {
@@ -43,6 +44,34 @@ await Promise.all([
     assert.equal(ended, false, 'the proxy cut it');
     channel.destroy();
     wire.close();
+  }),
+  check('a silent subscription of 6 s', async () => {
+    const wire = new Wire(all);
+    const body = rpc(1, 'subscriptions/listen', { notifications: { toolsListChanged: true }, _meta: meta() });
+    const started = Date.now();
+    const stream = await wire.open(body, { headers: modernHeaders('subscriptions/listen') });
+    assert.ok(Date.now() - started < 2500, 'the first byte came late');
+    let ended = false;
+    stream.body.then(() => (ended = true), () => (ended = true));
+    await new Promise((done) => setTimeout(done, 6000));
+    assert.equal(ended, false, 'the proxy cut it');
+    assert.ok(stream.events.filter((e) => e.comment).length >= 4, 'its heart stood still');
+    assert.equal(stream.status, 200);
+    stream.destroy();
+    wire.close();
+  }),
+  check('SDK 2 listens for 6 s and hears', async () => {
+    const client = new ClientV2(INFO, { versionNegotiation: { mode: { pin: '2026-07-28' } } });
+    const seen = [];
+    client.setNotificationHandler('notifications/tools/list_changed', () => void seen.push(1));
+    await client.connect(new HttpV2(new URL(`${all}/fixture`)));
+    await client.listen({ toolsListChanged: true });
+    await new Promise((done) => setTimeout(done, 6000));
+    assert.equal(seen.length, 0);
+    await client.callTool({ name: 'test_trigger_tool_change', arguments: {} });
+    for (let i = 0; i < 100 && !seen.length; i++) await new Promise((done) => setTimeout(done, 20));
+    assert.equal(seen.length, 1);
+    await client.close();
   }),
   check('progress is not held back', async () => {
     const wire = new Wire(url);

@@ -20,7 +20,8 @@ trap cleanup EXIT
 trap 'exit 130' HUP INT PIPE TERM
 
 cat >"$dir/mcpgw.json" <<JSON
-{ "mcpServers": { "peer": { "command": "$node", "args": ["$here/peer.mjs", "--era", "dual", "--stdio", "--mark", "$dir"] } },
+{ "mcpServers": { "peer": { "command": "$node", "args": ["$here/peer.mjs", "--era", "dual", "--stdio", "--mark", "$dir"] },
+    "fixture": { "command": "$node", "args": ["$here/../conformance/fixture.mjs", "--era", "modern", "--stdio", "--name", "$dir"] } },
   "gateway": { "listen": ["127.0.0.1:0"], "heartbeat_ms": 1000 } }
 JSON
 timeout -k 5 60 "$build/mcpgw" serve "$dir/mcpgw.json" >"$dir/url" 2>"$dir/gateway.log" &
