@@ -15,6 +15,10 @@ enum mg_cfg_no_handle { MG_NO_HANDLE_PRINCIPAL = 0, MG_NO_HANDLE_FRESH, MG_NO_HA
 struct mg_cfg_timeouts {
   uint64_t connect_ms, list_ms, first_byte_ms, idle_ms, total_ms; /* 0 = none (first_byte, idle) */
 };
+struct mg_cfg_breaker {
+  int enabled;
+  uint64_t window_ms, min_calls, failure_percent, open_ms;
+};
 struct mg_cfg_limits {
   uint64_t concurrency, queue, children, links, result_bytes;
   uint64_t memory_bytes, cpu_s, files; /* stdio: of each process; 0 = as ours */
@@ -42,6 +46,7 @@ struct mg_cfg_server {
   int trust_annotations; /* 0 */
   struct mg_cfg_timeouts timeouts;
   struct mg_cfg_limits limits;
+  struct mg_cfg_breaker breaker;
   const struct mg_cfg_tool *tools;
   size_t n_tools;
 };

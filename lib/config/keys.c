@@ -50,6 +50,13 @@ static const struct mg_cfg_key limits_keys[] = {
     UINT("cpu_s", mg_cfg_limits, cpu_s, 0, 31 * DAY_MS / 1000, 0),
     UINT("files", mg_cfg_limits, files, 0, 1048576, 0)};
 TABLE(limits, limits_keys);
+static const struct mg_cfg_key breaker_keys[] = {
+    BOOL("enabled", mg_cfg_breaker, enabled, 1),
+    UINT("window_ms", mg_cfg_breaker, window_ms, 100, HOUR_MS, 30000),
+    UINT("min_calls", mg_cfg_breaker, min_calls, 1, 1000000, 20),
+    UINT("failure_percent", mg_cfg_breaker, failure_percent, 1, 100, 50),
+    UINT("open_ms", mg_cfg_breaker, open_ms, 10, HOUR_MS, 5000)};
+TABLE(breaker, breaker_keys);
 /* Of one tool: 0 stands for "as the server", so it cannot be written. */
 static const struct mg_cfg_key tool_timeouts_keys[] = {
     UINT("connect_ms", mg_cfg_timeouts, connect_ms, 1, HOUR_MS, 0),
@@ -78,6 +85,7 @@ static const struct mg_cfg_key server_keys[] = {
     BOOL("trust_annotations", mg_cfg_server, trust_annotations, 0, LATER),
     {.name = "timeouts", .kind = MG_KEY_OBJECT, AT(mg_cfg_server, timeouts), .inner = &timeouts},
     {.name = "limits", .kind = MG_KEY_OBJECT, AT(mg_cfg_server, limits), .inner = &limits},
+    {.name = "breaker", .kind = MG_KEY_OBJECT, AT(mg_cfg_server, breaker), .inner = &breaker},
     {.name = "tools", .kind = MG_KEY_TOOLS, AT(mg_cfg_server, tools), .inner = &mg_config_tool_keys},
     {.name = "auth", .kind = MG_KEY_EMPTY}};
 const struct mg_cfg_table mg_config_server_keys = {server_keys, sizeof server_keys / sizeof *server_keys};

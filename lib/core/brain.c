@@ -47,6 +47,7 @@ static int new_upstreams(struct mg_core *c) {
     u->slot = (uint32_t)i;
     u->cfg = &c->config->servers[i];
     mg_list_init(&u->feeds);
+    mg_breaker_init(&u->breaker);
     if (mg_gates_init(&u->gates, c, u->cfg) != MCPGW_OK) return MCPGW_E_NOMEM;
     u->speaks_modern = u->cfg->era == MG_ERA_LEGACY ? -1 : 0;
   }
@@ -139,6 +140,12 @@ size_t mg_core_calls(const struct mg_core *c) {
 
 size_t mg_core_queued(const struct mg_core *c) {
   return c->n_queued;
+}
+
+size_t mg_core_breakers(const struct mg_core *c) {
+  size_t n = 0;
+  for (size_t i = 0; i < c->n_ups; i++) n += c->ups[i]->breaker.state >= MG_BREAKER_OPEN;
+  return n;
 }
 
 size_t mg_core_contexts(const struct mg_core *c) {

@@ -11,6 +11,7 @@
 #include "base/heap.h"
 #include "base/id.h"
 #include "base/map.h"
+#include "core/breaker.h"
 #include "core/core.h"
 #include "core/session.h"
 #include "json/splice.h"
@@ -92,9 +93,7 @@ struct mg_upstream {
   size_t n_links;            /* all that are alive */
   int speaks_modern;      /* 0 unknown, 1 yes, -1 no */
   uint64_t probe_ms;      /* not before this time is a server taken for legacy asked again */
-  uint64_t retry_ms;      /* not before this time is a failed link opened again */
-  unsigned failures;      /* handshakes in a row that failed */
-  unsigned crashes;       /* ready links in a row that died before they answered anything */
+  struct mg_breaker breaker; /* whether it is asked at all */
   char error[MG_ERR_MAX]; /* why it is not there */
   int crowded;            /* because of a ceiling, or want of memory, of our own */
   size_t n_ready;         /* links that are READY */
@@ -117,6 +116,9 @@ struct mg_link {
   int state, modern, revision, cancel_closes;
   int initialized; /* legacy: notifications/initialized has been sent */
   int stateful;    /* a tools/call, subscribe or setLevel succeeded on it */
+  int counted;     /* its death has been counted */
+  int probes;      /* the breaker waits for what becomes of it */
+  int forgiven;    /* it ends because of what was said, not because something broke */
   int answered;    /* one request after the handshake got its reply */
   int tells_sent;  /* its transport says what has been sent: only then does silence mean "not delivered" */
   uint32_t caps;
@@ -232,7 +234,7 @@ struct mg_leg { /* one request to an upstream */
   struct mg_heap_node deadline; /* at mg_limits_next or earlier: what it hears only moves heard_ms */
   uint64_t until_ms, limit_ms;  /* the end of its whole time, and that time as the config gave it; 0: none */
   uint64_t first_byte_ms, idle_ms, connect_ms; /* 0: none; connect_ms: the server's */
-  uint64_t heard_ms; /* when it was made, or last heard of */
+  uint64_t since_ms, heard_ms; /* when it was made; likewise, or when it was last heard of */
   int heard;         /* something of a reply came */
 };
 
@@ -347,6 +349,8 @@ void mg_link_set_state(struct mg_link *l, int state);
 
 /* ---- handshake.c -------------------------------------------------------------------------------------- */
 int mg_handshake_start(struct mg_link *l, uint64_t now_ms);
+/* Asks a ready link whether anybody is there: ping, or server/discover in the modern era. */
+int mg_handshake_probe(struct mg_link *l, const struct mg_leg_ops *ops, uint64_t now_ms);
 void mg_link_initialized(struct mg_link *l); /* sends notifications/initialized once, then listens */
 void mg_link_joined(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms); /* a context that lost another, or came late */
 
@@ -380,6 +384,7 @@ void mg_call_emit(struct mg_call *call, mg_blob *bytes, int final, int status); 
 int mg_call_wait(struct mg_call *call, struct mg_list *waiters); /* one more thing to wait for, then step */
 void mg_call_wait_until(struct mg_call *call, uint64_t at_ms);   /* at the latest */
 void mg_wake(struct mg_list *waiters, uint64_t now_ms);
+void mg_wake_later(struct mg_list *waiters); /* in the next turn: nobody is stepped from here */
 const char *mg_call_principal(const struct mg_call *call); /* BORROWED */
 void mg_call_tick(struct mg_core *c, uint64_t now_ms);
 void mg_refuse(struct mg_core *c, const struct mg_inbound *in, int modern, const struct mg_fault *f); /* no call yet */

@@ -237,6 +237,11 @@ static int start(struct mg_link *l, int kind, uint64_t now_ms) {
   struct mg_table *t = &l->lists[kind];
   struct mg_load *load = mg_calloc(1, sizeof *load);
   if (!load) return MCPGW_E_NOMEM;
+  struct mg_fault why;
+  if (mg_breaker_ask(l->up, l->ctx, now_ms, &why) != MCPGW_OK) { /* what was known of it is served meanwhile */
+    mg_free(load);
+    return MCPGW_E_CLOSED;
+  }
   load->link = l;
   load->kind = kind;
   load->until_ms = now_ms + l->up->cfg->timeouts.total_ms;

@@ -51,7 +51,7 @@ struct mg_ports {
 };
 
 struct mg_stats { /* counters; every drop and every failure has one */
-  uint64_t requests, replies, errors, cancelled, timeouts, overloaded, queued, queue_full;
+  uint64_t requests, replies, errors, cancelled, timeouts, overloaded, queued, queue_full, breaker_opened, breaker_refused;
   uint64_t unknown_ids, unknown_tokens, unknown_responses, dropped_notifications, filtered_logs, upstream_protocol;
   uint64_t links_opened, links_lost, links_reaped, contexts_opened, contexts_ended, contexts_revoked, handles_refused;
   uint64_t lists_fetched, lists_cached, tools_refused;
@@ -70,6 +70,7 @@ void mg_core_end_all(struct mg_core *c); /* ends contexts and links, fails calls
 const struct mg_stats *mg_core_stats(const struct mg_core *c);
 size_t mg_core_calls(const struct mg_core *c); /* downstream requests in flight, listen streams not counted */
 size_t mg_core_queued(const struct mg_core *c); /* of them, those that wait for a place at their upstream */
+size_t mg_core_breakers(const struct mg_core *c); /* upstreams that are left alone now: open or half-open */
 size_t mg_core_contexts(const struct mg_core *c);
 /* Finishes what lives long by design (listen streams) with a proper end; new requests are refused. */
 void mg_core_drain(struct mg_core *c);

@@ -46,6 +46,17 @@ static void now_ready(struct mg_call *call) {
   if (!call->ready.next) mg_list_add(&call->core->ready, &call->ready);
 }
 
+void mg_wake_later(struct mg_list *waiters) {
+  struct mg_list *node;
+  while ((node = mg_list_first(waiters))) {
+    struct mg_waiter *w = MG_CONTAINER(node, struct mg_waiter, node);
+    struct mg_call *call = w->call;
+    mg_list_del(node);
+    w->call = NULL;
+    if (--call->waiting == 0) now_ready(call);
+  }
+}
+
 /* A place came free: the one that has waited longest gets it. */
 static void hand_on(struct mg_gate *g) {
   struct mg_list *node;

@@ -63,8 +63,7 @@ static void ready(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uin
   l->hello = mg_blob_ref(bytes);
   l->caps = capabilities_of(m);
   mg_link_set_state(l, MG_LINK_READY);
-  l->up->failures = 0;
-  l->up->retry_ms = 0;
+  mg_breaker_greeted(l);
   l->up->error[0] = 0;
   mg_log(l->core->log, MG_LOG_INFO, "link.ready", "upstream", l->up->cfg->name, "revision",
          mg_revision_name(l->revision), "context", mg_ctx_tag(l->ctx), (char *)0);
@@ -96,9 +95,9 @@ static void on_initialize(struct mg_leg *leg, mg_blob *bytes, const struct mg_ms
     mg_blob_unref(l->ctx->refusal);
     l->ctx->refusal = mg_blob_ref(bytes); /* a client of this upstream alone is told in its own words */
     if (b) b->refused_ms = now_ms + REFUSED_MS;
+    mg_breaker_greeted(l); /* it is there: other callers may ask, what one was told is its own matter */
+    l->forgiven = 1;
     refused(l, m, "it refused initialize", now_ms);
-    l->up->failures = 0; /* it is there: other callers may ask, what one was told is its own matter */
-    l->up->retry_ms = 0;
     return;
   }
   int revision = mg_revision_parse(mg_msg_inner(m, MG_S_R_VERSION));
@@ -116,9 +115,9 @@ static void not_modern(struct mg_link *l, int sure, uint64_t now_ms) {
   l->up->speaks_modern = -1;
   l->up->probe_ms = now_ms + (sure ? PROBE_SURE_MS : PROBE_SILENT_MS); /* servers are replaced by newer ones */
   mg_log(l->core->log, MG_LOG_INFO, "upstream.legacy", "upstream", l->up->cfg->name, (char *)0);
+  mg_breaker_greeted(l);
+  l->forgiven = 1;
   mg_link_die(l, "it speaks no revision with per-request metadata", MCPGW_DELIVERED_YES, 1, now_ms);
-  l->up->failures = 0;
-  l->up->retry_ms = 0;
 }
 
 static int lists_modern(const struct mg_msg *m) {
@@ -161,7 +160,8 @@ static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_m
 static const struct mg_leg_ops initialize_ops = {on_initialize, on_fail};
 static const struct mg_leg_ops discover_ops = {on_discover, on_fail};
 
-static int build(struct mg_link *l, uint64_t id, struct mg_buf *b) {
+static int build(struct mg_link *l, int method, uint64_t id, struct mg_buf *b) {
+  if (method == MG_M_PING) return mg_build_request(b, id, "ping", mg_slice(NULL, 0));
   if (!l->modern) return mg_build_request(b, id, "initialize", l->ctx ? mg_blob_slice(l->ctx->hello) : MG_LIT(COMMON_HELLO));
   mg_buf_addz(b, "{\"jsonrpc\":\"2.0\",\"id\":");
   mg_buf_addu(b, id);
@@ -171,17 +171,15 @@ static int build(struct mg_link *l, uint64_t id, struct mg_buf *b) {
   return mg_buf_rc(b);
 }
 
-int mg_handshake_start(struct mg_link *l, uint64_t now_ms) {
+static int send(struct mg_link *l, int method, const struct mg_leg_ops *ops, uint64_t now_ms) {
   const struct mg_cfg_timeouts *t = &l->up->cfg->timeouts;
   static const mcpgw_header discover[] = {{"Mcp-Method", "server/discover"}};
   struct mg_leg *leg;
   struct mg_buf b;
-  int method = l->modern ? MG_M_DISCOVER : MG_M_INITIALIZE;
-  int rc = mg_leg_new(l, NULL, method, l->modern ? &discover_ops : &initialize_ops, NULL, t->connect_ms + t->list_ms,
-                      now_ms, &leg);
+  int rc = mg_leg_new(l, NULL, method, ops, NULL, t->connect_ms + t->list_ms, now_ms, &leg);
   if (rc != MCPGW_OK) return rc;
   mg_buf_init(&b, (size_t)1 << 20);
-  rc = build(l, leg->id, &b);
+  rc = build(l, method, leg->id, &b);
   mg_blob *bytes = rc == MCPGW_OK ? mg_blob_copy(l->core->budget, b.ptr, b.len) : NULL;
   mg_buf_done(&b);
   if (!bytes) rc = MCPGW_E_NOMEM;
@@ -189,6 +187,14 @@ int mg_handshake_start(struct mg_link *l, uint64_t now_ms) {
   mg_blob_unref(bytes);
   if (rc != MCPGW_OK) mg_leg_free(leg);
   return rc;
+}
+
+int mg_handshake_start(struct mg_link *l, uint64_t now_ms) {
+  return l->modern ? send(l, MG_M_DISCOVER, &discover_ops, now_ms) : send(l, MG_M_INITIALIZE, &initialize_ops, now_ms);
+}
+
+int mg_handshake_probe(struct mg_link *l, const struct mg_leg_ops *ops, uint64_t now_ms) {
+  return send(l, l->modern ? MG_M_DISCOVER : MG_M_PING, ops, now_ms);
 }
 
 void mg_link_initialized(struct mg_link *l) {

@@ -215,7 +215,8 @@ static void initialize_one(struct mg_call *call, uint64_t now_ms) {
     return;
   }
   struct mg_fault f = {.reason = up->crowded ? MG_WHY_OVERLOADED : MG_WHY_UPSTREAM_UNAVAILABLE, .delivered = MCPGW_DELIVERED_NO,
-                       .upstream = up->cfg->name, .text = up->error[0] ? up->error : "the upstream is not available"};
+                       .upstream = up->cfg->name, .retry_after_ms = mg_breaker_wait(up, now_ms)};
+  f.text = *mg_breaker_text(up) ? mg_breaker_text(up) : "the upstream is not available";
   if (up->cfg->era == MG_ERA_MODERN && !up->error[0])
     f.text = "this upstream speaks 2026-07-28 only; connect with a client of that revision";
   mg_call_fail(call, &f);

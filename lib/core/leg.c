@@ -16,7 +16,7 @@ int mg_leg_new(struct mg_link *l, struct mg_call *call, int method, const struct
   leg->arg = arg;
   leg->limit_ms = limit_ms;
   leg->until_ms = limit_ms ? now_ms + limit_ms : 0;
-  leg->heard_ms = now_ms;
+  leg->since_ms = leg->heard_ms = now_ms;
   leg->call = call;
   if (call && call->up && !limit_ms) mg_limits_leg(leg);
   int rc = mg_map_putu(l->legs, leg->id, leg);
@@ -79,6 +79,7 @@ void mg_leg_cancel(struct mg_leg *leg, struct mg_slice reason) {
 void mg_leg_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
   detach(leg);
   leg->link->up->stats.failed++;
+  mg_breaker_fail(leg, f, now_ms);
   leg->ops->fail(leg, f, now_ms);
   mg_free(leg);
 }
@@ -90,7 +91,7 @@ void mg_leg_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, in
   l->up->stats.replies++;
   if (l->state == MG_LINK_READY) {
     l->answered = 1;
-    l->up->crashes = 0;
+    mg_breaker_reply(l->up, now_ms);
   }
   leg->ops->reply(leg, bytes, m, http_status, now_ms);
   mg_free(leg);

@@ -74,7 +74,7 @@ uint64_t mg_limits_next(const struct mg_leg *leg) {
 }
 
 static const char *whole_limit(const struct mg_leg *leg) {
-  if (leg->method == MG_M_INITIALIZE || leg->method == MG_M_DISCOVER) return leg->call ? "total_ms" : "connect_ms + list_ms";
+  if (leg->method == MG_M_INITIALIZE || leg->method == MG_M_DISCOVER || leg->method == MG_M_PING) return leg->call ? "total_ms" : "connect_ms + list_ms";
   return mg_method_is_list(leg->method) ? "list_ms" : "total_ms";
 }
 

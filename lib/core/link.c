@@ -5,9 +5,6 @@
 
 #include "core/brain.h"
 
-#define BACKOFF_MS 500
-#define BACKOFF_MAX_MS 30000
-
 size_t mg_link_index(const struct mg_link *l) {
   return l->up->index;
 }
@@ -63,16 +60,6 @@ static struct mg_link *link_new(struct mg_upstream *up, struct mg_ctx *ctx) {
   return NULL;
 }
 
-/* What fails while it is left alone is of the same mishap: the links of many sessions die together. */
-static void back_off(struct mg_upstream *up, uint64_t now_ms) {
-  if (now_ms < up->retry_ms) return;
-  unsigned shift = up->failures < 6 ? up->failures : 6;
-  uint64_t wait = (uint64_t)BACKOFF_MS << shift;
-  if (wait > BACKOFF_MAX_MS) wait = BACKOFF_MAX_MS;
-  up->failures++;
-  up->retry_ms = now_ms + wait / 2 + mg_jitter(wait / 2);
-}
-
 static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, struct mg_bind *b, uint64_t now_ms,
                                  struct mg_fault *why) {
   struct mg_core *c = up->core;
@@ -83,16 +70,17 @@ static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, str
   mg_err_clear(&said);
   int rc = l ? c->ports->link_open(c->ports_arg, l, &l->port, &l->cancel_closes, &said) : MCPGW_E_NOMEM;
   if (rc != MCPGW_OK) {
-    if (rc == MCPGW_E_NOMEM || rc == MCPGW_E_LIMIT) { /* our want, which may pass any moment */
+    int ours = rc == MCPGW_E_NOMEM || rc == MCPGW_E_LIMIT; /* our want, which may pass any moment */
+    if (ours) {
       up->crowded = 1;
       why->reason = MG_WHY_OVERLOADED;
       why->retry_after_ms = 1000;
-    } else {
-      back_off(up, now_ms);
     }
     const char *text = mg_err_text(&said);
     snprintf(up->error, sizeof up->error, "upstream \"%s\": %s", up->cfg->name, *text ? text : mg_rc_name(rc));
     why->text = up->error;
+    if (ours) mg_breaker_none(up);
+    else mg_breaker_pause(up, now_ms);
     if (l) mg_link_free(l);
     return NULL;
   }
@@ -103,6 +91,7 @@ static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, str
   if (b) mg_bind_join(b, l);
   c->stats.links_opened++;
   up->stats.links_opened++;
+  mg_breaker_opened(l);
   if (mg_place_put(l) == MCPGW_OK && mg_handshake_start(l, now_ms) == MCPGW_OK) return l;
   mg_link_die(l, "the handshake could not be sent", MCPGW_DELIVERED_NO, 0, now_ms);
   why->text = up->error;
@@ -129,12 +118,7 @@ static int may_open(struct mg_upstream *up, int modern, const struct mg_bind *b,
     why->text = "this upstream refused the session's initialize";
     return 0;
   }
-  if (now_ms < up->retry_ms) {
-    why->text = up->error[0] ? up->error : "the upstream failed a moment ago";
-    why->retry_after_ms = up->retry_ms - now_ms;
-    return 0;
-  }
-  return 1;
+  return mg_breaker_may_open(up, now_ms, why);
 }
 
 /* Contexts are bound to what they use, so that its end can be told to them; a shared modern link, stateless by
@@ -200,12 +184,6 @@ static void to_graveyard(struct mg_link *l, int graceful, int lost) {
   mg_gates_flush(&l->own);
 }
 
-/* A server that greets and dies before its first answer, time and again (on tools/list, say), would be
- * started for ever by the call that waits for the answer. Once is forgiven: links are replaced silently. */
-static int crashed_again(struct mg_link *l) {
-  return !l->answered && l->up->crashes++ > 0;
-}
-
 static void wake_all(struct mg_link *l, uint64_t now_ms) {
   for (int i = 0; l->lists && i < MG_LIST_KINDS; i++) mg_wake(&l->lists[i].waiters, now_ms);
   mg_wake(&l->waiters, now_ms);
@@ -223,7 +201,7 @@ void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int gra
   up->crowded = 0;
   l->core->stats.links_lost++;
   up->stats.links_lost++;
-  if (!was_ready || crashed_again(l)) back_off(up, now_ms);
+  if (!l->forgiven) mg_breaker_lost(l, was_ready, now_ms);
   to_graveyard(l, graceful, was_ready && l->stateful);
   mg_reverse_drop_link(l);
   struct mg_fault f = {.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .upstream = up->cfg->name, .text = up->error};
@@ -251,6 +229,7 @@ void mg_link_bury(struct mg_link *l, int graceful) {
   }
   if (l->state == MG_LINK_DEAD) return;
   mg_link_set_state(l, MG_LINK_DEAD);
+  mg_breaker_left(l);
   mg_reverse_drop_link(l);
   to_graveyard(l, graceful, 0);
   fail_legs(l, &f, MCPGW_DELIVERED_UNKNOWN, 0);

@@ -193,14 +193,14 @@ static struct tally count_links(const struct mg_upstream *up) {
 
 /* Down: it failed, and would be refused without being asked until its pause is over. */
 static int is_down(const struct mg_upstream *up, uint64_t now_ms) {
-  return up->failures && now_ms < up->retry_ms && !up->n_ready;
+  return up->breaker.streak && now_ms < up->breaker.until_ms && (!up->n_ready || up->breaker.state == MG_BREAKER_OPEN);
 }
 
 static const char *upstream_state(const struct mg_upstream *up, size_t links, uint64_t now_ms) {
   if (up->n_ready) return "up";
   if (is_down(up, now_ms)) return "down";
   if (links) return "opening";
-  return up->failures ? "failing" : "idle"; /* failing: the next call will try again */
+  return up->breaker.streak ? "failing" : "idle"; /* failing: the next call will try again */
 }
 
 static void one_upstream(const struct mg_page *page, const void *what) {
@@ -215,8 +215,9 @@ static void one_upstream(const struct mg_page *page, const void *what) {
   add_text(b, "state", upstream_state(up, t.links, page->now_ms));
   add_text(b, "era", up->speaks_modern > 0 ? "modern" : up->speaks_modern < 0 ? "legacy" : "unknown");
   add_text(b, "error", up->error[0] ? up->error : NULL);
-  add_number(b, "retry_in_ms", up->retry_ms > page->now_ms ? up->retry_ms - page->now_ms : 0);
-  add_number(b, "failures", up->failures);
+  add_number(b, "retry_in_ms", up->breaker.until_ms > page->now_ms ? up->breaker.until_ms - page->now_ms : 0);
+  add_text(b, "breaker", mg_breaker_name(&up->breaker));
+  add_number(b, "failures", up->breaker.streak);
   add_number(b, "links", t.links);
   add_number(b, "links_ready", up->n_ready);
   add_number(b, "in_flight", t.in_flight);

@@ -14,9 +14,27 @@ static int told_of_loss(struct mg_call *call, size_t upstream, uint64_t now_ms) 
   return 1;
 }
 
+static int wait_for(struct mg_call *call, struct mg_list *waiters, const char *what, uint64_t now_ms) {
+  if (mg_limits_late(call, now_ms)) return MCPGW_E_CLOSED;
+  int rc = mg_call_wait(call, waiters);
+  if (rc == MCPGW_OK) {
+    mg_limits_wait(call, what);
+    return MCPGW_E_AGAIN;
+  }
+  mg_call_fail_rc(call, rc, call->up ? call->up->cfg->name : NULL);
+  return MCPGW_E_CLOSED;
+}
+
 int mg_request_link(struct mg_call *call, size_t upstream, struct mg_link **out, uint64_t now_ms) {
   struct mg_fault why;
   if (told_of_loss(call, upstream, now_ms)) return MCPGW_E_CLOSED;
+  struct mg_upstream *up = call->core->ups[upstream];
+  int asked = mg_breaker_ask(up, call->ctx, now_ms, &why);
+  if (asked == MCPGW_E_AGAIN) return wait_for(call, &up->breaker.waiters, "its server to answer a probe", now_ms);
+  if (asked != MCPGW_OK) {
+    mg_call_fail(call, &why);
+    return MCPGW_E_CLOSED;
+  }
   struct mg_link *l = mg_link_get(call->core, call->ctx, upstream, now_ms, &why);
   if (!l) {
     if (!why.reason && why.code == MG_RPC_VERSION) mg_merge_none(call);
@@ -25,14 +43,7 @@ int mg_request_link(struct mg_call *call, size_t upstream, struct mg_link **out,
   }
   *out = l;
   if (l->state == MG_LINK_READY) return MCPGW_OK;
-  int rc = mg_limits_late(call, now_ms) ? MCPGW_E_CLOSED : mg_call_wait(call, &l->waiters);
-  if (rc == MCPGW_E_CLOSED) return rc;
-  if (rc == MCPGW_OK) {
-    mg_limits_wait(call, "a connection");
-    return MCPGW_E_AGAIN;
-  }
-  mg_call_fail_rc(call, rc, l->up->cfg->name);
-  return MCPGW_E_CLOSED;
+  return wait_for(call, &l->waiters, "a connection", now_ms);
 }
 
 /* ---- mirrored arguments (modern) ---------------------------------------------------------------------------- */

@@ -145,7 +145,8 @@ START_TEST(every_key_of_a_server) {
       "\"stateful\":false,\"trust_annotations\":true,\"timeouts\":{\"connect_ms\":1,\"list_ms\":2,"
       "\"first_byte_ms\":3,\"idle_ms\":4,\"total_ms\":5},\"limits\":{\"concurrency\":6,\"queue\":0,"
       "\"children\":8,"
-      "\"result_bytes\":1024},\"tools\":{\"z_*\":{\"effect\":\"idempotent\",\"timeouts\":{\"total_ms\":9},"
+      "\"result_bytes\":1024},\"breaker\":{\"enabled\":false,\"window_ms\":100,\"min_calls\":2,\"failure_percent\":3,"
+      "\"open_ms\":10},\"tools\":{\"z_*\":{\"effect\":\"idempotent\",\"timeouts\":{\"total_ms\":9},"
       "\"limits\":{\"concurrency\":1}},\"a_?\":{\"effect\":\"read\"},\"*\":{}},\"auth\":{}}}}}");
   const struct mg_cfg_server *s = c->servers;
   ck_assert_int_eq(s->kind, MG_SERVER_HTTP);
@@ -162,6 +163,11 @@ START_TEST(every_key_of_a_server) {
   ck_assert_uint_eq(s->limits.queue, 0);
   ck_assert_uint_eq(s->limits.children, 8);
   ck_assert_uint_eq(s->limits.result_bytes, 1024);
+  ck_assert_int_eq(s->breaker.enabled, 0);
+  ck_assert_uint_eq(s->breaker.window_ms, 100);
+  ck_assert_uint_eq(s->breaker.min_calls, 2);
+  ck_assert_uint_eq(s->breaker.failure_percent, 3);
+  ck_assert_uint_eq(s->breaker.open_ms, 10);
   ck_assert_uint_eq(s->n_tools, 3);
   ck_assert_str_eq(s->tools[0].glob, "z_*"); /* the order of the file: the first that matches wins */
   ck_assert_str_eq(s->tools[1].glob, "a_?");

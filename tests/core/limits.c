@@ -1,5 +1,6 @@
 /* tests/core/limits: what keeps calls from waiting for ever. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/rig.h"
@@ -371,6 +372,296 @@ START_TEST(the_end_of_the_gateway_finds_those_that_wait) {
 }
 END_TEST
 
+/* ---- the breaker ------------------------------------------------------------------------------------------------ */
+
+#define BREAKER "\"breaker\":{\"window_ms\":10000,\"min_calls\":4,\"failure_percent\":50,\"open_ms\":5000}"
+
+static struct core_sink *call_that_fails(struct core_rig *r, struct mg_ctx *ctx, int id, int code, uint32_t status) {
+  struct core_sink *s = ask(ctx, r, id, "t");
+  struct core_port *p = core_port(r, 0);
+  if (!s->finals) core_fail(p, core_last(p)->call, code, MCPGW_DELIVERED_YES, status);
+  return s;
+}
+
+static unsigned long long retry_in(const struct core_sink *s) {
+  const char *at = strstr(core_final(s), "\"retry_after_ms\":");
+  ck_assert_msg(at != NULL, "%s", core_final(s));
+  return strtoull(at + 17, NULL, 10);
+}
+
+static struct mg_ctx *broken(struct core_rig *r, const char *servers, struct core_sink **refused) {
+  core_up(r, servers, NULL);
+  struct mg_ctx *ctx = core_session(r, 0, 1);
+  for (int i = 0; i < 4; i++) {
+    struct core_sink *s = call_that_fails(r, ctx, i, MCPGW_E_IO, 503);
+    core_has(core_final(s), "the wire was cut");
+  }
+  ck_assert_uint_eq(mg_core_breakers(r->core), 1);
+  *refused = ask(ctx, r, 9, "t");
+  core_has(core_final(*refused), "\"reason\":\"UPSTREAM_UNAVAILABLE\",\"upstream\":\"a\",\"delivered\":\"no\",\"retry_after_ms\":");
+  core_has(core_final(*refused), "4 of its last 4 calls failed");
+  return ctx;
+}
+
+START_TEST(failed_calls_open_it_and_a_ping_closes_it) {
+  struct core_rig r;
+  struct core_sink *s;
+  struct mg_ctx *ctx = broken(&r, A(BREAKER), &s);
+  struct core_port *p = core_port(&r, 0);
+  size_t calls = sent_calls(p);
+  ck_assert_uint_ge(retry_in(s), 2500);
+  ck_assert_uint_le(retry_in(s), 5000);
+  core_tick(&r, retry_in(s) - 1);
+  core_has(core_final(ask(ctx, &r, 10, "t")), "UNAVAILABLE");
+  core_tick(&r, 1);
+  struct core_sink *one = ask(ctx, &r, 11, "t"), *two = ask(ctx, &r, 12, "t");
+  ck_assert_int_eq(one->finals + two->finals, 0); /* they wait for the probe */
+  ck_assert_uint_eq(sent_calls(p), calls);        /* which is no tool call */
+  ck_assert_uint_eq(mg_core_breakers(r.core), 1);
+  core_has(core_last(p)->text, "\"method\":\"ping\"");
+  if (_i == 0) core_result(p, core_last(p)->call, "{}");
+  else core_error(p, core_last(p)->call, -32601); /* whoever says that is there */
+  core_tick(&r, 0);
+  ck_assert_uint_eq(sent_calls(p), calls + 2);
+  ck_assert_uint_eq(mg_core_breakers(r.core), 0);
+  core_has(r.last_log, "breaker.closed");
+  core_result(p, core_last(p)->call, "{}");
+  core_has(core_final(two), "\"result\"");
+  ck_assert_uint_eq(mg_core_stats(r.core)->breaker_opened, 1);
+  ck_assert_uint_eq(mg_core_stats(r.core)->breaker_refused, 2);
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(a_probe_that_fails_makes_the_pause_longer) {
+  struct core_rig r;
+  struct core_sink *s;
+  struct mg_ctx *ctx = broken(&r, A(BREAKER ",\"timeouts\":{\"connect_ms\":1000,\"list_ms\":1000}"), &s);
+  struct core_port *p = core_port(&r, 0);
+  unsigned long long ms = retry_in(s), longest = 0;
+  for (int i = 0; i < 6; i++) {
+    core_tick(&r, ms);
+    s = ask(ctx, &r, 20 + i, "t");
+    ck_assert_int_eq(s->finals, 0);
+    core_has(core_last(p)->text, "\"method\":\"ping\"");
+    if (i % 2) core_tick(&r, 2000); /* it stays silent */
+    else core_fail(p, core_last(p)->call, MCPGW_E_IO, MCPGW_DELIVERED_NO, 0);
+    core_tick(&r, 0);
+    core_has(core_final(s), "left alone for a while");
+    ms = retry_in(s);
+    if (ms > longest) longest = ms;
+  }
+  ck_assert_uint_ge(longest, 30000);
+  ck_assert_uint_le(longest, 60000);
+  ck_assert_uint_eq(sent_calls(p), 4);
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(what_does_not_count) {
+  struct core_rig r;
+  core_up(&r, A(BREAKER ",\"limits\":{\"concurrency\":1},\"timeouts\":{\"total_ms\":1000}"), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  struct core_port *p = core_port(&r, 0);
+  for (int i = 0; i < 5; i++) { /* its own errors, refusals by status, our own lack of room, cancels */
+    ask(ctx, &r, 1, "t");
+    core_error(p, core_last(p)->call, -32603);
+    call_that_fails(&r, ctx, 1, MCPGW_E_DENIED, 401);
+    call_that_fails(&r, ctx, 1, MCPGW_E_LIMIT, 0);
+    call_that_fails(&r, ctx, 1, MCPGW_E_NOMEM, 0);
+    struct core_sink *s = ask(ctx, &r, 1, "t");
+    core_sink_gone(s);
+    core_tick(&r, 0);
+  }
+  ck_assert_uint_eq(mg_core_breakers(r.core), 0);
+  core_down(&r);
+}
+END_TEST
+
+/* Time-outs, lost calls and broken replies do; but not those that only waited for a place. */
+START_TEST(what_counts) {
+  struct core_rig r;
+  core_up(&r, A(BREAKER ",\"timeouts\":{\"total_ms\":1000}"), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  if (_i == 0) {
+    for (int i = 0; i < 4; i++) ask(ctx, &r, i, "t");
+    core_tick(&r, 1000);
+  }
+  for (int i = 0; _i == 1 && i < 4; i++) call_that_fails(&r, ctx, i, MCPGW_E_CLOSED, 0);
+  for (int i = 0; _i == 2 && i < 4; i++) call_that_fails(&r, ctx, i, MCPGW_E_PARSE, 200);
+  ck_assert_uint_eq(mg_core_breakers(r.core), 1);
+  core_has(r.last_log, "breaker.open");
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(calls_that_waited_for_a_place_prove_nothing) {
+  struct core_rig r;
+  core_up(&r, A(BREAKER ",\"limits\":{\"concurrency\":1},\"timeouts\":{\"total_ms\":1000}"), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  struct core_port *p = core_port(&r, 0);
+  for (int i = 0; i < 8; i++) {
+    ask(ctx, &r, 2 * i, "t");
+    ask(ctx, &r, 2 * i + 1, "t");
+    core_tick(&r, 900);
+    core_result(p, core_last(p)->call, "{}");
+    core_tick(&r, 0);
+    core_tick(&r, 100); /* the second had 100 of its 1000 ms at the server */
+  }
+  ck_assert_uint_eq(mg_core_stats(r.core)->timeouts, 8);
+  ck_assert_uint_eq(mg_core_breakers(r.core), 0);
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(old_failures_are_forgotten_and_good_calls_weigh) {
+  struct core_rig r;
+  core_up(&r, A(BREAKER), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  struct core_port *p = core_port(&r, 0);
+  for (int i = 0; i < 12; i++) { /* three in ten seconds, for ever */
+    call_that_fails(&r, ctx, i, MCPGW_E_IO, 503);
+    core_tick(&r, 4000);
+  }
+  ck_assert_uint_eq(mg_core_breakers(r.core), 0);
+  core_tick(&r, 10000);
+  for (int i = 0; i < 5; i++) {
+    ask(ctx, &r, 1, "t");
+    core_result(p, core_last(p)->call, "{}");
+  }
+  for (int i = 0; i < 3; i++) call_that_fails(&r, ctx, i, MCPGW_E_IO, 503);
+  ck_assert_uint_eq(mg_core_breakers(r.core), 0); /* less than a half */
+  for (int i = 0; i < 2; i++) call_that_fails(&r, ctx, i, MCPGW_E_IO, 503);
+  ck_assert_uint_eq(mg_core_breakers(r.core), 1);
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(it_can_be_switched_off) {
+  struct core_rig r;
+  core_up(&r, A("\"breaker\":{\"enabled\":false,\"min_calls\":2}"), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  for (int i = 0; i < 50; i++) core_has(core_final(call_that_fails(&r, ctx, i, MCPGW_E_IO, 503)), "the wire was cut");
+  ck_assert_uint_eq(mg_core_breakers(r.core), 0);
+  core_down(&r);
+}
+END_TEST
+
+/* Modern: the probe is server/discover on the shared link. */
+START_TEST(a_modern_server_is_discovered_again) {
+  struct core_rig r;
+  core_up(&r, A(BREAKER), NULL);
+  r.servers[0].modern = 1;
+  r.closes = 1;
+  struct core_sink *s = core_sink(&r);
+  for (int i = 0; i < 4; i++) {
+    core_modern(s, MODERN("1", "tools/call", "\"name\":\"t\","));
+    core_settle(&r);
+    core_settle(&r);
+    core_fail(core_port(&r, 0), core_last(core_port(&r, 0))->call, MCPGW_E_IO, MCPGW_DELIVERED_UNKNOWN, 0);
+  }
+  ck_assert_uint_eq(mg_core_breakers(r.core), 1);
+  size_t finals = (size_t)s->finals;
+  core_tick(&r, 5000);
+  core_modern(s, MODERN("2", "tools/call", "\"name\":\"t\","));
+  ck_assert_uint_eq((size_t)s->finals, finals);
+  core_has(core_last(core_port(&r, 0))->text, "\"method\":\"server/discover\"");
+  core_has(core_last(core_port(&r, 0))->headers, "Mcp-Method: server/discover");
+  for (int i = 0; i < 3; i++) core_settle(&r); /* it answers, and the call goes */
+  core_has(core_last(core_port(&r, 0))->text, "tools/call");
+  core_down(&r);
+}
+END_TEST
+
+/* Who waits for a place at a server that is given up is told at once. */
+START_TEST(it_empties_the_queue) {
+  struct core_rig r;
+  core_up(&r, A(BREAKER ",\"limits\":{\"concurrency\":4}"), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  struct core_port *p = core_port(&r, 0);
+  struct core_sink *s[10];
+  for (int i = 0; i < 10; i++) s[i] = ask(ctx, &r, i, "t");
+  for (size_t i = 0; i < 4; i++) core_fail(p, core_sent(p, "tools/call", i)->call, MCPGW_E_IO, MCPGW_DELIVERED_YES, 503);
+  core_tick(&r, 0);
+  for (int i = 4; i < 10; i++) core_has(core_final(s[i]), "\"reason\":\"UPSTREAM_UNAVAILABLE\",\"upstream\":\"a\",\"delivered\":\"no\"");
+  ck_assert_uint_eq(sent_calls(p), 4);
+  ck_assert_uint_eq(mg_core_queued(r.core), 0);
+  core_down(&r);
+}
+END_TEST
+
+/* The prober's context ends before the answer: another one asks. */
+START_TEST(a_probe_may_be_orphaned) {
+  struct core_rig r;
+  struct core_sink *s;
+  struct mg_ctx *ctx = broken(&r, A(BREAKER), &s), *other;
+  core_tick(&r, 5000);
+  other = core_session(&r, 0, 1); /* its handshake is a probe, and closes it */
+  ck_assert_uint_eq(mg_core_breakers(r.core), 0);
+  for (int i = 0; i < 4; i++) {
+    ask(other, &r, i, "t");
+    core_fail(core_port(&r, 0), core_last(core_port(&r, 0))->call, MCPGW_E_IO, MCPGW_DELIVERED_YES, 503);
+  }
+  ck_assert_uint_eq(mg_core_breakers(r.core), 1);
+  core_tick(&r, 20000);
+  struct core_sink *a = ask(other, &r, 10, "t"), *b = ask(ctx, &r, 11, "t");
+  ck_assert_int_eq(a->finals + b->finals, 0);
+  mg_core_end(r.core, other, "revoked");
+  core_has(core_final(a), "CONTEXT_ENDED");
+  core_tick(&r, 0);
+  core_has(core_last(r.ports[0])->text, "\"method\":\"ping\"");
+  core_result(r.ports[0], core_last(r.ports[0])->call, "{}");
+  core_tick(&r, 0);
+  core_result(r.ports[0], core_last(r.ports[0])->call, "{}");
+  core_has(core_final(b), "\"result\"");
+  core_down(&r);
+}
+END_TEST
+
+/* A child that cannot be started, or dies at once: nobody is left to ask, and its restarts are ever rarer. */
+START_TEST(a_crash_loop_opens_it) {
+  struct core_rig r;
+  core_up(&r, STDIO(""), NULL);
+  unsigned long long last = 0;
+  for (int i = 0; i < 8; i++) {
+    struct core_sink *s = core_sink(&r);
+    core_initialize(&r, s, 0, 1, NULL);
+    core_close(core_port(&r, 0), MCPGW_DELIVERED_NO);
+    core_tick(&r, 0);
+    ck_assert_uint_eq(mg_core_breakers(r.core), 1);
+    s = core_sink(&r);
+    core_initialize(&r, s, 0, 1, NULL);
+    core_has(core_final(s), "it ended");
+    last = retry_in(s);
+    core_tick(&r, last);
+  }
+  ck_assert_uint_ge(last, 15000);
+  ck_assert_uint_eq(r.n_ports, 8);
+  core_session(&r, 0, 1);
+  ck_assert_uint_eq(mg_core_breakers(r.core), 0);
+  core_down(&r);
+}
+END_TEST
+
+/* With a session that works, a new one that fails holds up new ones only. */
+START_TEST(a_failed_start_holds_up_only_starts) {
+  struct core_rig r;
+  core_up(&r, STDIO(""), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  struct core_sink *s = core_sink(&r);
+  struct core_port *p = core_port(&r, 0);
+  core_initialize(&r, s, 0, 1, NULL);
+  core_close(core_port(&r, 0), MCPGW_DELIVERED_NO);
+  ck_assert_uint_eq(mg_core_breakers(r.core), 0);
+  struct core_sink *t = core_sink(&r), *u = ask(ctx, &r, 1, "t");
+  core_initialize(&r, t, 0, 1, NULL);
+  ck_assert_uint_le(retry_in(t), 500);
+  core_result(p, core_last(p)->call, "{}");
+  core_has(core_final(u), "\"result\"");
+  core_down(&r);
+}
+END_TEST
+
 Suite *core_limits_suite(void) {
   Suite *s = suite_create("core/limits");
   TCase *t = tcase_create("time");
@@ -391,6 +682,20 @@ Suite *core_limits_suite(void) {
   tcase_add_test(t, tools_have_places_of_their_own);
   tcase_add_test(t, a_process_has_its_own_places);
   tcase_add_test(t, the_end_of_the_gateway_finds_those_that_wait);
+  suite_add_tcase(s, t);
+  t = tcase_create("breaker");
+  tcase_add_loop_test(t, failed_calls_open_it_and_a_ping_closes_it, 0, 2);
+  tcase_add_test(t, a_probe_that_fails_makes_the_pause_longer);
+  tcase_add_test(t, what_does_not_count);
+  tcase_add_loop_test(t, what_counts, 0, 3);
+  tcase_add_test(t, calls_that_waited_for_a_place_prove_nothing);
+  tcase_add_test(t, old_failures_are_forgotten_and_good_calls_weigh);
+  tcase_add_test(t, it_can_be_switched_off);
+  tcase_add_test(t, a_modern_server_is_discovered_again);
+  tcase_add_test(t, it_empties_the_queue);
+  tcase_add_test(t, a_probe_may_be_orphaned);
+  tcase_add_test(t, a_crash_loop_opens_it);
+  tcase_add_test(t, a_failed_start_holds_up_only_starts);
   suite_add_tcase(s, t);
   return s;
 }

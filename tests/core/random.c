@@ -409,7 +409,9 @@ static void step(struct world *w) {
 
 static void world_up(struct world *w, uint64_t seed) {
   static const char config[] =
-      "{\"mcpServers\":{\"s0\":{\"url\":\"http://a/mcp\"},\"s1\":{\"url\":\"http://b/mcp\"},\"s2\":{\"url\":\"http://c/mcp\",\"gateway\":{\"stateful\":false}}},"
+      "{\"mcpServers\":{\"s0\":{\"url\":\"http://a/mcp\",\"gateway\":{\"breaker\":{\"enabled\":false}}},\"s1\":{\"url\":\"http://b/mcp\",\"gateway\":{"
+      "\"limits\":{\"concurrency\":2,\"queue\":2},\"breaker\":{\"min_calls\":4,\"open_ms\":200}}},"
+      "\"s2\":{\"url\":\"http://c/mcp\",\"gateway\":{\"stateful\":false,\"timeouts\":{\"idle_ms\":500},\"tools\":{\"*\":{\"limits\":{\"concurrency\":1}}}}}},"
       "\"gateway\":{\"contexts\":{\"idle_ms\":60000,\"absolute_ms\":600000,\"max\":4}}}";
   static const char *const no_env[] = {NULL};
   memset(w, 0, sizeof *w);
