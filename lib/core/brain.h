@@ -128,6 +128,8 @@ struct mg_link {
   struct mg_map *legs; /* id -> leg */
   mg_blob *hello;      /* the InitializeResult or DiscoverResult message */
   struct mg_table *lists; /* MG_LIST_KINDS; NULL: a legacy view of one upstream, which needs none */
+  struct mg_map *audiences; /* principals with lists of their own, see audience.c; NULL: none */
+  struct mg_list audience;
   struct mg_cache *cache; /* replies that may be served again; NULL: none yet */
   uint64_t changed_ms;    /* when it last said that a list changed */
   struct mg_list waiters;
@@ -445,15 +447,16 @@ int mg_task_owner(struct mg_call *call, struct mg_slice task_id); /* upstream of
  * waits. Other: it cannot be had. */
 int mg_catalog_need(struct mg_link *l, int kind, int fresh, struct mg_call *call, uint64_t now_ms);
 void mg_catalog_stale(struct mg_link *l, int kind);
-uint64_t mg_catalog_left(const struct mg_link *l, int kind, uint64_t now_ms); /* how long it is fresh, ms */
+uint64_t mg_catalog_left(const struct mg_link *l, int kind, const struct mg_table *t, uint64_t now_ms); /* fresh for so long, ms */
 void mg_catalog_changed(struct mg_link *l, int kind, uint64_t now_ms); /* the upstream said so */
 void mg_catalog_done(struct mg_link *l);
-struct mg_item *mg_catalog_find(struct mg_link *l, int kind, struct mg_slice key);
-struct mg_item *mg_catalog_exposed(struct mg_link *l, int kind, struct mg_slice name);
+/* NULL: it is not there. call: who asks (see audience.c); NULL: what is everybody's. */
+struct mg_item *mg_catalog_find(struct mg_link *l, int kind, struct mg_slice key, const struct mg_call *call);
+struct mg_item *mg_catalog_exposed(struct mg_link *l, int kind, struct mg_slice name, const struct mg_call *call);
 /* A page that passes by on its way to a client: tools with an invalid x-mcp-header are left out, and so is
  * what is blocked. text holds the replacement and must outlive the edits. whole: asked for without a cursor;
  * when the reply has none either, it is the list, and ours is replaced by it. */
-void mg_catalog_learn(struct mg_link *l, int kind, mg_blob *bytes, const struct mg_msg *m, int whole, struct mg_buf *text,
+void mg_catalog_learn(struct mg_link *l, int kind, const struct mg_call *call, mg_blob *bytes, const struct mg_msg *m, int whole, struct mg_buf *text,
                       struct mg_splice *edits, uint64_t now_ms);
 /* Until when a list that could not be fetched anew is still shown, and then only marked. */
 #define MG_STALE_MS 600000
@@ -461,6 +464,16 @@ int mg_list_kind(int method); /* MG_LIST_* of a list method, or of a list_change
 int mg_table_add_page(struct mg_link *l, int kind, struct mg_table *t, mg_blob *bytes, const struct mg_msg *m);
 void mg_table_clear(struct mg_table *t);
 void mg_tool_refused(struct mg_link *l, struct mg_slice name, const char *why);
+
+/* ---- audience.c ------------------------------------------------------------------------------------------- */
+struct mg_table *mg_tables_new(void); /* MG_LIST_KINDS of them; OWNED: mg_free, when all are cleared */
+/* The table that a call of this caller reads; l->lists is not NULL. */
+struct mg_table *mg_catalog_table(struct mg_link *l, int kind, const struct mg_call *call);
+int mg_audience_is_common(const struct mg_link *l); /* several principals use it */
+struct mg_table *mg_audience_own(struct mg_link *l, int kind, const char *principal); /* made if need be; NULL: no room */
+/* Walks all tables of a kind: *at starts as NULL; NULL at the end. */
+struct mg_table *mg_audience_next(struct mg_link *l, int kind, struct mg_list **at);
+void mg_audience_done(struct mg_link *l);
 
 /* ---- pin.c -------------------------------------------------------------------------------------------------- */
 /* A definition that a server lists: 1: not as it was pinned, and to be left out. Says in the log what differs. */

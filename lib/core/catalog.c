@@ -12,6 +12,8 @@
 struct mg_load { /* a fetch under way: pages collect here and replace the table at the end */
   struct mg_link *link;
   int kind;
+  struct mg_table *table; /* who waits for it waits here; the contents may turn out to belong elsewhere */
+  char *principal;        /* for whom it was asked; NULL: the link is one caller's anyway */
   struct mg_table next;
   char *cursor;      /* raw JSON of the last nextCursor */
   uint64_t until_ms; /* of the whole walk: a server may not drip a thousand pages */
@@ -40,32 +42,39 @@ static void load_free(struct mg_load *load) {
   if (!load) return;
   mg_table_clear(&load->next);
   mg_free(load->cursor);
+  mg_free(load->principal);
   mg_free(load);
 }
 
 void mg_catalog_done(struct mg_link *l) {
-  for (int k = 0; l->lists && k < MG_LIST_KINDS; k++) {
-    mg_table_clear(&l->lists[k]);
-    load_free(l->lists[k].load);
-    l->lists[k].load = NULL;
+  for (int k = 0; k < MG_LIST_KINDS; k++) {
+    struct mg_list *at = NULL;
+    for (struct mg_table *t; (t = mg_audience_next(l, k, &at));) {
+      mg_table_clear(t);
+      load_free(t->load);
+      t->load = NULL;
+    }
   }
+  mg_audience_done(l);
   mg_free(l->lists);
   l->lists = NULL;
 }
 
 void mg_catalog_stale(struct mg_link *l, int kind) {
-  if (l->lists) l->lists[kind].stale = 1;
+  struct mg_list *at = NULL;
+  for (struct mg_table *t; (t = mg_audience_next(l, kind, &at));) t->stale = 1;
   mg_cache_drop(l, kind);
 }
 
 void mg_catalog_changed(struct mg_link *l, int kind, uint64_t now_ms) {
+  struct mg_list *at = NULL;
   l->changed_ms = now_ms;
   mg_catalog_stale(l, kind);
-  if (!l->lists) return;
-  struct mg_table *t = &l->lists[kind];
-  t->told = 1;
-  if (t->load) t->load->outdated = 1;
-  else t->settled_ms = 0; /* no call may take what was fetched in this very millisecond for its own */
+  for (struct mg_table *t; (t = mg_audience_next(l, kind, &at));) {
+    t->told = 1;
+    if (t->load) t->load->outdated = 1;
+    else t->settled_ms = 0; /* no call may take what was fetched in this very millisecond for its own */
+  }
 }
 
 static int same_items(const struct mg_table *a, const struct mg_table *b) {
@@ -76,9 +85,8 @@ static int same_items(const struct mg_table *a, const struct mg_table *b) {
 
 /* Clients that were not told by the upstream hear it from us; not often, for there are servers whose lists are
  * never twice the same. */
-static void announce(struct mg_link *l, int kind, uint64_t now_ms) {
+static void announce(struct mg_link *l, int kind, struct mg_table *t, uint64_t now_ms) {
   static const unsigned flag[MG_LIST_KINDS] = {MG_WANT_TOOLS, MG_WANT_PROMPTS, MG_WANT_RESOURCES, MG_WANT_RESOURCES};
-  struct mg_table *t = &l->lists[kind];
   if (t->told || (t->announced_ms && now_ms - t->announced_ms < ANNOUNCE_MS)) return;
   t->announced_ms = now_ms;
   if (l->modern) mg_feed_changed(l->up, flag[kind]);
@@ -89,8 +97,7 @@ static void announce(struct mg_link *l, int kind, uint64_t now_ms) {
 }
 
 /* The new contents replace the old ones; waiters and history stay. Cursors hold as long as nothing changed. */
-static void install(struct mg_link *l, int kind, struct mg_table *next, uint64_t now_ms) {
-  struct mg_table *t = &l->lists[kind];
+static void install(struct mg_link *l, int kind, struct mg_table *t, struct mg_table *next, uint64_t now_ms) {
   int known = t->generation != 0, changed = !known || !same_items(t, next);
   mg_table_clear(t);
   t->pages = next->pages;
@@ -109,7 +116,7 @@ static void install(struct mg_link *l, int kind, struct mg_table *next, uint64_t
   t->stale = t->failed = 0;
   t->fetched_ms = t->settled_ms = now_ms;
   if (changed) t->generation++;
-  if (changed && known) announce(l, kind, now_ms);
+  if (changed && known) announce(l, kind, t, now_ms);
   t->told = 0;
 }
 
@@ -117,20 +124,41 @@ static void install(struct mg_link *l, int kind, struct mg_table *next, uint64_t
 
 static int fetch_page(struct mg_load *load, uint64_t now_ms);
 
+/* The table that a fetched list belongs to. NULL: it is private, and there is no room for it. */
+static struct mg_table *belongs(struct mg_link *l, int kind, const char *principal, const struct mg_table *next) {
+  struct mg_table *common = &l->lists[kind];
+  if (!mg_audience_is_common(l)) return common;
+  if (next->is_private && !common->is_private) { /* nobody reads the common one from here on */
+    mg_table_clear(common);
+    common->state = MG_TABLE_UNKNOWN;
+    common->settled_ms = 0;
+  }
+  common->is_private = next->is_private;
+  return next->is_private ? mg_audience_own(l, kind, principal) : common;
+}
+
+static void failed(struct mg_load *load, const char *why, uint64_t now_ms) {
+  struct mg_table *t = load->table;
+  t->state = t->n ? MG_TABLE_READY : MG_TABLE_FAILED; /* what was known is still good for routing */
+  t->stale = t->failed = 1;
+  t->settled_ms = now_ms;
+  mg_log(load->link->core->log, MG_LOG_WARN, "list.failed", "upstream", load->link->up->cfg->name, "list",
+         mg_method_name(list_method[load->kind]), "reason", why, (char *)0);
+}
+
 static void settle(struct mg_load *load, const char *failure, uint64_t now_ms) {
   struct mg_link *l = load->link;
-  struct mg_table *t = &l->lists[load->kind];
+  struct mg_table *t = load->table, *to;
   t->load = NULL;
-  if (!failure) {
-    install(l, load->kind, &load->next, now_ms);
-    t->stale = load->outdated;
+  if (failure) {
+    failed(load, failure, now_ms);
+  } else if ((to = belongs(l, load->kind, load->principal, &load->next))) {
+    install(l, load->kind, to, &load->next, now_ms);
+    to->stale = load->outdated;
+    if (t != to && t->state == MG_TABLE_LOADING) t->state = MG_TABLE_UNKNOWN;
     l->core->stats.lists_fetched++;
   } else {
-    t->state = t->n ? MG_TABLE_READY : MG_TABLE_FAILED; /* what was known is still good for routing */
-    t->stale = t->failed = 1;
-    t->settled_ms = now_ms;
-    mg_log(l->core->log, MG_LOG_WARN, "list.failed", "upstream", l->up->cfg->name, "list",
-           mg_method_name(list_method[load->kind]), "reason", failure, (char *)0);
+    failed(load, "too many callers have lists of their own", now_ms);
   }
   load_free(load);
   mg_wake(&t->waiters, now_ms);
@@ -220,29 +248,29 @@ static int is_told(const struct mg_link *l, int kind) {
   return !l->modern && !l->cancel_closes && l->caps & cap_of[kind] * MG_CAP_CHANGES;
 }
 
-uint64_t mg_catalog_left(const struct mg_link *l, int kind, uint64_t now_ms) {
-  const struct mg_table *t = &l->lists[kind];
+uint64_t mg_catalog_left(const struct mg_link *l, int kind, const struct mg_table *t, uint64_t now_ms) {
   uint64_t ttl = t->has_ttl ? t->ttl_ms : is_told(l, kind) ? TTL_CAP_MS : 0, age = now_ms - t->fetched_ms;
   if (ttl > TTL_CAP_MS) ttl = TTL_CAP_MS;
   return t->stale || age >= ttl ? 0 : ttl - age;
 }
 
-static int fresh_enough(const struct mg_link *l, int kind, const struct mg_call *call, uint64_t now_ms) {
-  const struct mg_table *t = &l->lists[kind];
+static int fresh_enough(const struct mg_link *l, int kind, const struct mg_table *t, const struct mg_call *call,
+                        uint64_t now_ms) {
   if (t->settled_ms && t->settled_ms >= call->created_ms) return 1; /* fetched for this very call */
-  return mg_catalog_left(l, kind, now_ms) > 0;
+  return mg_catalog_left(l, kind, t, now_ms) > 0;
 }
 
-static int start(struct mg_link *l, int kind, uint64_t now_ms) {
-  struct mg_table *t = &l->lists[kind];
+static int start(struct mg_link *l, int kind, struct mg_table *t, const struct mg_call *call, uint64_t now_ms) {
+  struct mg_fault why;
+  if (mg_breaker_ask(l->up, l->ctx, now_ms, &why) != MCPGW_OK) return MCPGW_E_CLOSED; /* what was known is served meanwhile */
   struct mg_load *load = mg_calloc(1, sizeof *load);
   if (!load) return MCPGW_E_NOMEM;
-  struct mg_fault why;
-  if (mg_breaker_ask(l->up, l->ctx, now_ms, &why) != MCPGW_OK) { /* what was known of it is served meanwhile */
-    mg_free(load);
-    return MCPGW_E_CLOSED;
+  if (mg_audience_is_common(l) && !(load->principal = mg_strdup(mg_call_principal(call)))) {
+    load_free(load);
+    return MCPGW_E_NOMEM;
   }
   load->link = l;
+  load->table = t;
   load->kind = kind;
   load->until_ms = now_ms + l->up->cfg->timeouts.total_ms;
   int rc = fetch_page(load, now_ms);
@@ -256,10 +284,10 @@ static int start(struct mg_link *l, int kind, uint64_t now_ms) {
 }
 
 int mg_catalog_need(struct mg_link *l, int kind, int fresh, struct mg_call *call, uint64_t now_ms) {
-  struct mg_table *t = &l->lists[kind];
-  if (t->state == MG_TABLE_READY && (!fresh || (!t->load && fresh_enough(l, kind, call, now_ms)))) return MCPGW_OK;
+  struct mg_table *t = mg_catalog_table(l, kind, call);
+  if (t->state == MG_TABLE_READY && (!fresh || (!t->load && fresh_enough(l, kind, t, call, now_ms)))) return MCPGW_OK;
   if (t->state == MG_TABLE_FAILED && t->settled_ms >= call->created_ms) return MCPGW_E_IO;
-  int rc = t->load ? MCPGW_OK : start(l, kind, now_ms);
+  int rc = t->load ? MCPGW_OK : start(l, kind, t, call, now_ms);
   if (rc == MCPGW_OK) rc = mg_call_wait(call, &t->waiters);
   return rc == MCPGW_OK ? MCPGW_E_AGAIN : rc;
 }
@@ -315,13 +343,14 @@ static int needs_a_look(const struct mg_link *l, struct mg_slice all) {
   return l->modern && (memmem(all.ptr, all.len, "x-mcp-h", 7) || memmem(all.ptr, all.len, "\\u00", 4));
 }
 
-void mg_catalog_learn(struct mg_link *l, int kind, mg_blob *bytes, const struct mg_msg *m, int whole, struct mg_buf *text,
-                      struct mg_splice *edits, uint64_t now_ms) {
+void mg_catalog_learn(struct mg_link *l, int kind, const struct mg_call *call, mg_blob *bytes, const struct mg_msg *m, int whole,
+                      struct mg_buf *text, struct mg_splice *edits, uint64_t now_ms) {
   int slot = kind == MG_LIST_TOOLS ? MG_S_R_TOOLS : MG_S_R_PROMPTS;
-  struct mg_table next = {0};
+  struct mg_table next = {0}, *to;
   if (m->s[slot].type != MG_JSON_ARRAY) return;
   if (needs_a_look(l, mg_msg_raw(m, slot))) leave_out(l, kind, m, slot, text, edits);
-  if (!l->lists || !whole || m->s[MG_S_R_CURSOR].type == MG_JSON_STRING || l->lists[kind].load) return;
-  if (mg_table_add_page(l, kind, &next, bytes, m) == MCPGW_OK) install(l, kind, &next, now_ms);
+  if (!l->lists || !whole || m->s[MG_S_R_CURSOR].type == MG_JSON_STRING || mg_catalog_table(l, kind, call)->load) return;
+  if (mg_table_add_page(l, kind, &next, bytes, m) == MCPGW_OK && (to = belongs(l, kind, mg_call_principal(call), &next)))
+    install(l, kind, to, &next, now_ms);
   mg_table_clear(&next);
 }

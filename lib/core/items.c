@@ -34,14 +34,16 @@ static struct mg_item *lookup(struct mg_table *t, struct mg_map *map, struct mg_
   return i ? &t->items[i - 1] : NULL;
 }
 
-struct mg_item *mg_catalog_find(struct mg_link *l, int kind, struct mg_slice key) {
+struct mg_item *mg_catalog_find(struct mg_link *l, int kind, struct mg_slice key, const struct mg_call *call) {
   if (!l->lists) return NULL;
-  return lookup(&l->lists[kind], l->lists[kind].by_key, key);
+  struct mg_table *t = call ? mg_catalog_table(l, kind, call) : &l->lists[kind];
+  return lookup(t, t->by_key, key);
 }
 
-struct mg_item *mg_catalog_exposed(struct mg_link *l, int kind, struct mg_slice name) {
+struct mg_item *mg_catalog_exposed(struct mg_link *l, int kind, struct mg_slice name, const struct mg_call *call) {
   if (!l->lists) return NULL;
-  return lookup(&l->lists[kind], l->lists[kind].by_exposed, name);
+  struct mg_table *t = mg_catalog_table(l, kind, call);
+  return lookup(t, t->by_exposed, name);
 }
 
 void mg_tool_refused(struct mg_link *l, struct mg_slice name, const char *why) {
@@ -160,7 +162,7 @@ static void note_hints(struct mg_table *t, const struct mg_msg *m) {
     t->ttl_ms = t->has_ttl && t->ttl_ms < ms ? t->ttl_ms : ms;
     t->has_ttl = 1;
   }
-  if (mg_slice_eqz(mg_msg_inner(m, MG_S_R_SCOPE), "private")) t->is_private = 1;
+  if (!mg_slice_eqz(mg_msg_inner(m, MG_S_R_SCOPE), "public")) t->is_private = 1; /* who says nothing may mean it */
 }
 
 int mg_table_add_page(struct mg_link *l, int kind, struct mg_table *t, mg_blob *bytes, const struct mg_msg *m) {

@@ -46,8 +46,8 @@ static struct mg_link *link_new(struct mg_upstream *up, struct mg_ctx *ctx) {
   l->legs = mg_map_new(MG_MAX_LEGS);
   mg_list_init(&l->waiters);
   int needs_lists = l->modern || !l->ctx || ctx->view.n > 1 || up->core->config->pin.mode != MG_PIN_OFF;
-  if (needs_lists) l->lists = mg_calloc(MG_LIST_KINDS, sizeof *l->lists);
-  for (int i = 0; l->lists && i < MG_LIST_KINDS; i++) mg_list_init(&l->lists[i].waiters);
+  if (needs_lists) l->lists = mg_tables_new();
+  mg_list_init(&l->audience);
   /* each process is a server of its own: sixteen busy sessions must not hold up the seventeenth's */
   int own = up->cfg->kind == MG_SERVER_STDIO;
   l->gates = own ? &l->own : &up->gates;
@@ -185,7 +185,10 @@ static void to_graveyard(struct mg_link *l, int graceful, int lost) {
 }
 
 static void wake_all(struct mg_link *l, uint64_t now_ms) {
-  for (int i = 0; l->lists && i < MG_LIST_KINDS; i++) mg_wake(&l->lists[i].waiters, now_ms);
+  for (int k = 0; k < MG_LIST_KINDS; k++) {
+    struct mg_list *at = NULL;
+    for (struct mg_table *t; (t = mg_audience_next(l, k, &at));) mg_wake(&t->waiters, now_ms);
+  }
   mg_wake(&l->waiters, now_ms);
 }
 

@@ -57,7 +57,8 @@ static int is_too_old(const struct mg_table *t, uint64_t now_ms) {
 static int is_there(const struct mg_call *call, size_t upstream, int kind, uint64_t now_ms) {
   struct mg_link *l = mg_link_peek(call->core, call->ctx, upstream);
   if (!l || kind < 0 || !mg_link_has_list(l, kind)) return l != NULL;
-  return l->lists[kind].state == MG_TABLE_READY && !is_too_old(&l->lists[kind], now_ms);
+  const struct mg_table *t = mg_catalog_table(l, kind, call);
+  return t->state == MG_TABLE_READY && !is_too_old(t, now_ms);
 }
 
 /* "dev.mcpgw/stale":{"name":age in ms}: lists whose upstream fails just now. Returns how many. */
@@ -65,12 +66,13 @@ static int mark_stale(struct mg_call *call, int kind, struct mg_buf *b, const ch
   int n = 0;
   for (size_t i = call->view.first; kind >= 0 && i < call->view.first + call->view.n; i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
-    if (!l || !mg_link_has_list(l, kind) || !l->lists[kind].failed || !is_there(call, i, kind, now_ms)) continue;
+    const struct mg_table *t = l && mg_link_has_list(l, kind) ? mg_catalog_table(l, kind, call) : NULL;
+    if (!t || !t->failed || !is_there(call, i, kind, now_ms)) continue;
     mg_buf_addz(b, n ? "," : sep);
     if (!n++) mg_buf_addz(b, "\"dev.mcpgw/stale\":{");
     mg_buf_json_str(b, mg_slice_z(call->core->ups[i]->cfg->name));
     mg_buf_addc(b, ':');
-    mg_buf_addu(b, now_ms - l->lists[kind].fetched_ms);
+    mg_buf_addu(b, now_ms - t->fetched_ms);
   }
   if (n) mg_buf_addc(b, '}');
   return n;
@@ -140,9 +142,8 @@ static void add_item(struct page *p, const struct mg_item *it) {
   mg_buf_adds(&p->out, mg_slice_sub(it->raw, name.off + name.len, it->raw.len));
 }
 
-static void add_table(struct page *p, const struct mg_link *l, int kind) {
-  const struct mg_table *t = &l->lists[kind];
-  uint64_t ttl = mg_catalog_left(l, kind, p->now_ms);
+static void add_table(struct page *p, const struct mg_link *l, int kind, const struct mg_table *t) {
+  uint64_t ttl = mg_catalog_left(l, kind, t, p->now_ms);
   p->ttl_ms = p->has_ttl && p->ttl_ms < ttl ? p->ttl_ms : ttl;
   p->has_ttl = 1;
   p->is_private |= t->is_private;
@@ -195,7 +196,8 @@ void mg_merge_list(struct mg_call *call, uint64_t now_ms) {
     }
     if (!l) continue;
     p.ready++;
-    if (mg_link_has_list(l, kind) && !is_too_old(&l->lists[kind], now_ms)) add_table(&p, l, kind);
+    const struct mg_table *t = mg_link_has_list(l, kind) ? mg_catalog_table(l, kind, call) : NULL;
+    if (t && !is_too_old(t, now_ms)) add_table(&p, l, kind, t);
   }
   if (call->paged && p.generation != cur.generation)
     mg_call_error(call, MG_RPC_PARAMS, "the list changed since this cursor was given; list from the start",

@@ -14,7 +14,7 @@ static int blocks(const struct mg_link *l) {
 
 /* The same definition was looked at before: it has been said. */
 static int said_before(struct mg_link *l, int kind, struct mg_slice name, struct mg_slice raw) {
-  const struct mg_item *known = mg_catalog_find(l, kind, name);
+  const struct mg_item *known = mg_catalog_find(l, kind, name, NULL);
   return known && mg_slice_eq(known->raw, raw);
 }
 
@@ -56,12 +56,12 @@ static int deny(struct mg_call *call, const struct mg_link *l, const char *why) 
   return MCPGW_E_DENIED;
 }
 
-static struct mg_item *named(struct mg_link *l, int kind, const struct mg_msg *m) {
+static struct mg_item *named(struct mg_call *call, struct mg_link *l, int kind, const struct mg_msg *m) {
   struct mg_buf text;
   struct mg_slice name;
   struct mg_item *item = NULL;
   mg_buf_init(&text, 65536);
-  if (mg_msg_text(m, MG_S_NAME, &text, &name) == MCPGW_OK) item = mg_catalog_find(l, kind, name);
+  if (mg_msg_text(m, MG_S_NAME, &text, &name) == MCPGW_OK) item = mg_catalog_find(l, kind, name, call);
   mg_buf_done(&text);
   return item;
 }
@@ -73,7 +73,7 @@ int mg_pin_check(struct mg_call *call, struct mg_link *l, const struct mg_msg *m
   if (kind < 0 || !blocks(l) || !is_pinned(l)) return MCPGW_OK;
   if (!item && mg_link_has_list(l, kind)) {
     if (mg_catalog_need(l, kind, 0, call, now_ms) == MCPGW_E_AGAIN) return MCPGW_E_AGAIN;
-    item = named(l, kind, m);
+    item = named(call, l, kind, m);
   }
   if (!item) return deny(call, l, "this server is pinned, and does not list what was asked for");
   if (!item->blocked) return MCPGW_OK;

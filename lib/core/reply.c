@@ -14,10 +14,10 @@ static int error_code(const struct mg_msg *m) {
 }
 
 /* An error that a changed list would explain: the list is fetched anew before it is shown again. */
-static void suspect_lists(struct mg_link *l, int code, uint64_t now_ms) {
+static void suspect_lists(struct mg_call *call, struct mg_link *l, int code, uint64_t now_ms) {
   if (!l->lists || (code != MG_RPC_METHOD && code != MG_RPC_PARAMS)) return;
   for (int k = 0; k < MG_LIST_KINDS; k++) {
-    struct mg_table *t = &l->lists[k];
+    struct mg_table *t = mg_catalog_table(l, k, call);
     if (t->state != MG_TABLE_READY || now_ms - t->refreshed_ms < REFRESH_MS) continue;
     t->refreshed_ms = now_ms;
     mg_catalog_stale(l, k);
@@ -26,7 +26,7 @@ static void suspect_lists(struct mg_link *l, int code, uint64_t now_ms) {
 
 static void learn(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, uint64_t now_ms) {
   if (m->kind == MG_ERROR) {
-    suspect_lists(l, error_code(m), now_ms);
+    suspect_lists(call, l, error_code(m), now_ms);
     return;
   }
   if (l->up->cfg->stateful && (call->method == MG_M_TOOLS_CALL || call->method == MG_M_SUBSCRIBE ||
@@ -131,7 +131,7 @@ static void on_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m,
   mg_buf_init(&text, MG_MAX_LIST_BYTES * 4);
   mg_reply_edit(call, m, &sp, &text);
   if ((call->method == MG_M_TOOLS_LIST || call->method == MG_M_PROMPTS_LIST) && m->kind == MG_RESULT)
-    mg_catalog_learn(leg->link, mg_list_kind(call->method), bytes, m, !call->paged, &text, &sp, now_ms);
+    mg_catalog_learn(leg->link, mg_list_kind(call->method), call, bytes, m, !call->paged, &text, &sp, now_ms);
   mg_blob *kept = mg_cache_keep(call, leg->link, m, &sp, now_ms);
   if (kept) mg_call_emit(call, kept, 1, 200);
   else mg_call_forward(call, bytes, m->doc, &sp, 1, m->kind == MG_ERROR ? mg_code_status(code, call->modern) : 200);

@@ -50,7 +50,7 @@ int mg_request_link(struct mg_call *call, size_t upstream, struct mg_link **out,
 
 /* A list is fetched anew because something does not fit, at most every REFRESH_MS. AGAIN: the call waits. */
 static int suspect(struct mg_link *l, struct mg_call *call, uint64_t now_ms) {
-  struct mg_table *t = &l->lists[MG_LIST_TOOLS];
+  struct mg_table *t = mg_catalog_table(l, MG_LIST_TOOLS, call);
   if (t->state != MG_TABLE_READY || now_ms - t->refreshed_ms <= REFRESH_MS || t->settled_ms >= call->created_ms)
     return MCPGW_OK;
   t->refreshed_ms = now_ms;
@@ -58,12 +58,12 @@ static int suspect(struct mg_link *l, struct mg_call *call, uint64_t now_ms) {
   return mg_catalog_need(l, MG_LIST_TOOLS, 1, call, now_ms);
 }
 
-static const struct mg_item *tool_of(struct mg_link *l, const struct mg_msg *m) {
+static const struct mg_item *tool_of(struct mg_call *call, struct mg_link *l, const struct mg_msg *m) {
   struct mg_buf text;
   struct mg_slice name;
   const struct mg_item *item = NULL;
   mg_buf_init(&text, 65536);
-  if (mg_msg_text(m, MG_S_NAME, &text, &name) == MCPGW_OK) item = mg_catalog_find(l, MG_LIST_TOOLS, name);
+  if (mg_msg_text(m, MG_S_NAME, &text, &name) == MCPGW_OK) item = mg_catalog_find(l, MG_LIST_TOOLS, name, call);
   mg_buf_done(&text);
   return item;
 }
@@ -75,7 +75,7 @@ static int check_params(struct mg_call *call, struct mg_link *l, const struct mg
   struct mg_header_fault why;
   if (!mg_link_has_list(l, MG_LIST_TOOLS)) return MCPGW_OK;
   if (mg_catalog_need(l, MG_LIST_TOOLS, 0, call, now_ms) == MCPGW_E_AGAIN) return MCPGW_E_AGAIN;
-  if (!*item) *item = tool_of(l, m);
+  if (!*item) *item = tool_of(call, l, m);
   if (!*item) return suspect(l, call, now_ms) == MCPGW_E_AGAIN ? MCPGW_E_AGAIN : MCPGW_OK;
   if (!call->header) return MCPGW_OK;
   if (mg_params_check(&(*item)->params, m, call->header, call->header_arg, &why) == MCPGW_OK) return MCPGW_OK;

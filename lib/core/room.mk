@@ -3,5 +3,5 @@ core += listen feed tap filter
 core += report
 core += session context bind share handle
 core += gate breaker
-core += cache pin
+core += cache pin audience
 core += idem idem_op idem_record idem_hub

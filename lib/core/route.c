@@ -70,7 +70,7 @@ static int may_refresh(struct mg_call *call, unsigned kinds, uint64_t now_ms) {
   for (size_t i = call->view.first; in_view(call, i); i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
     for (int k = 0; l && k < MG_LIST_KINDS; k++) {
-      struct mg_table *t = &l->lists[k];
+      struct mg_table *t = mg_catalog_table(l, k, call);
       if (!(kinds & 1u << k) || t->state != MG_TABLE_READY || now_ms - t->refreshed_ms < REFRESH_MS) continue;
       t->refreshed_ms = now_ms;
       mg_catalog_stale(l, k);
@@ -85,7 +85,7 @@ static int may_refresh(struct mg_call *call, unsigned kinds, uint64_t now_ms) {
 static struct mg_link *by_name(struct mg_call *call, int kind, struct mg_slice name, const struct mg_item **item) {
   for (size_t i = call->view.first; in_view(call, i); i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
-    if (l && (*item = mg_catalog_exposed(l, kind, name))) return l;
+    if (l && (*item = mg_catalog_exposed(l, kind, name, call))) return l;
   }
   return NULL;
 }
@@ -117,7 +117,7 @@ static struct mg_link *by_template(struct mg_call *call, struct mg_slice uri) {
   size_t best_weight = 0, weight;
   for (size_t i = call->view.first; in_view(call, i); i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
-    struct mg_table *t = l ? &l->lists[MG_LIST_TEMPLATES] : NULL;
+    struct mg_table *t = l ? mg_catalog_table(l, MG_LIST_TEMPLATES, call) : NULL;
     for (size_t k = 0; t && k < t->n; k++)
       if (fits(t->items[k].key, uri, &weight) && (!best || weight > best_weight)) {
         best = l;
@@ -132,7 +132,7 @@ struct mg_link *mg_route_uri(struct mg_call *call, struct mg_slice uri) {
   size_t declaring = 0;
   for (size_t i = call->view.first; in_view(call, i); i++) {
     if (!(l = mg_link_peek(call->core, call->ctx, i))) continue;
-    if (mg_catalog_find(l, MG_LIST_RESOURCES, uri)) return l;
+    if (mg_catalog_find(l, MG_LIST_RESOURCES, uri, call)) return l;
     if (l->caps & MG_CAP_RESOURCES) {
       only = l;
       declaring++;

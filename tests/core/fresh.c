@@ -151,6 +151,70 @@ START_TEST(a_list_that_fails_is_shown_for_a_while_and_marked) {
 }
 END_TEST
 
+START_TEST(a_private_list_is_one_callers_own) {
+  struct core_rig r;
+  core_up(&r, TWO, NULL);
+  for (int i = 0; i < 2; i++) {
+    r.servers[i].modern = 1;
+    r.servers[i].hints = ",\"ttlMs\":60000,\"cacheScope\":\"private\"";
+  }
+  core_modern(core_sink(&r), MODERN("0", "server/discover", "")); /* the links open */
+  core_settle(&r);
+  r.servers[0].tools = TOOLS("ann");
+  r.principal = "ann";
+  ck_assert_int_eq(asked(&r, NULL, "\"a__ann\""), 1);
+  ck_assert_int_eq(asked(&r, NULL, "\"a__ann\""), 0);
+  r.servers[0].tools = TOOLS("bob");
+  r.principal = "bob";
+  ck_assert_int_eq(asked(&r, NULL, "\"a__bob\""), 1);
+  r.principal = "ann";
+  ck_assert_int_eq(asked(&r, NULL, "\"a__ann\"}],\"resultType\":\"complete\",\"ttlMs\":60000,\"cacheScope\":\"private\""), 0);
+  /* nor is it a way to what the other may call */
+  struct core_sink *s = core_sink(&r);
+  core_modern(s, MODERN("2", "tools/call", "\"name\":\"a__bob\","));
+  core_settle(&r);
+  core_has(core_final(s), "unknown tool");
+  s = core_sink(&r);
+  core_modern(s, MODERN("3", "tools/call", "\"name\":\"a__ann\","));
+  core_settle(&r);
+  core_result(core_port(&r, 0), core_last(core_port(&r, 0))->call, "{\"content\":[]}");
+  core_has(core_final(s), "\"content\":[]");
+  /* a change is everybody's */
+  core_hear(core_port(&r, 0), 0, "{\"jsonrpc\":\"2.0\",\"method\":\"" CHANGED "\"}");
+  ck_assert_int_eq(asked(&r, NULL, "\"a__bob\""), 1); /* what the server says to ann now */
+  r.principal = "bob";
+  ck_assert_int_eq(asked(&r, NULL, "\"a__bob\""), 1);
+  r.servers[0].hints = ",\"ttlMs\":60000,\"cacheScope\":\"public\""; /* and public again */
+  core_tick(&r, 60000);
+  ck_assert_int_eq(asked(&r, NULL, "\"a__bob\""), 1);
+  r.principal = "ann";
+  ck_assert_int_eq(asked(&r, NULL, "\"a__bob\""), 0);
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(callers_who_ask_at_once_get_each_his_own) {
+  struct core_rig r;
+  struct core_sink *s[8];
+  static const char *const who[] = {"p0", "p1", "p2", "p3"};
+  core_up(&r, TWO, NULL);
+  for (int i = 0; i < 2; i++) {
+    r.servers[i].modern = 1;
+    r.servers[i].hints = ",\"ttlMs\":60000,\"cacheScope\":\"private\"";
+  }
+  core_modern(core_sink(&r), MODERN("0", "server/discover", ""));
+  core_settle(&r);
+  for (int i = 0; i < 8; i++) {
+    r.principal = who[i % 4];
+    core_modern(s[i] = core_sink(&r), MODERN("1", "tools/list", ""));
+  }
+  core_sink_gone(s[0]); /* who asked first does not wait for it */
+  core_settle(&r);
+  for (int i = 1; i < 8; i++) ck_assert_int_eq(s[i]->finals, 1);
+  core_down(&r);
+}
+END_TEST
+
 Suite *core_fresh_suite(void) {
   Suite *s = suite_create("core/fresh");
   TCase *t = tcase_create("fresh");
@@ -159,6 +223,8 @@ Suite *core_fresh_suite(void) {
   tcase_add_test(t, a_difference_is_told_when_the_server_did_not);
   tcase_add_test(t, listeners_hear_it_too);
   tcase_add_test(t, a_list_that_fails_is_shown_for_a_while_and_marked);
+  tcase_add_test(t, a_private_list_is_one_callers_own);
+  tcase_add_test(t, callers_who_ask_at_once_get_each_his_own);
   suite_add_tcase(s, t);
   return s;
 }
