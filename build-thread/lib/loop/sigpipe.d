@@ -1,2 +1,0 @@
-build-thread/lib/loop/sigpipe.o: lib/loop/sigpipe.c lib/loop/sigpipe.h
-lib/loop/sigpipe.h:

@@ -1,5 +1,0 @@
-build-thread/lib/wire/era.o: lib/wire/era.c lib/wire/era.h lib/base/buf.h \
- lib/base/slice.h
-lib/wire/era.h:
-lib/base/buf.h:
-lib/base/slice.h:

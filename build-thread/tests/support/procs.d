@@ -1,3 +1,0 @@
-build-thread/tests/support/procs.o: tests/support/procs.c \
- tests/support/procs.h
-tests/support/procs.h:
