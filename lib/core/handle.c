@@ -52,7 +52,7 @@ static int seal(struct mg_ctx *ctx) {
 struct mg_slice mg_handle_member(struct mg_ctx *ctx, int whole) {
   if (ctx->handle_keys != ctx->core->handle_generation && seal(ctx) != MCPGW_OK) return mg_slice(NULL, 0);
   struct mg_slice all = mg_text_slice(&ctx->handle);
-  return whole ? all : mg_slice_sub(all, sizeof META - 1, all.len - 1);
+  return whole ? all : mg_slice_sub(all, sizeof META - 1, all.len - sizeof META);
 }
 
 /* ---- in --------------------------------------------------------------------------------------------------- */

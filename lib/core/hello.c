@@ -1,6 +1,7 @@
 /* core/hello: owns the answers to `initialize` and `server/discover`. One upstream alone speaks for
  * itself, word for word; several are put together: what any of them can do, the gateway offers, and what
  * one that is still to come might. */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/brain.h"
@@ -115,12 +116,15 @@ static void add_tail(struct mg_call *call, struct mg_buf *b, const struct hello 
   mg_merge_meta(call, -1, b, 0);
 }
 
-/* Waits for links that are opening; those that take longer than connect_ms are left out and join later. */
-static int gather(struct mg_call *call, uint64_t now_ms) {
-  struct mg_fault why;
+/* Waits for links that are opening; those that take longer than connect_ms are left out and join later. *why: what
+ * the last one that is not to be had says; its text is NULL when there is none. */
+static int gather(struct mg_call *call, struct mg_fault *why, uint64_t now_ms) {
+  struct mg_fault one;
   uint64_t longest = 0;
+  why->text = NULL;
   for (size_t i = call->view.first; i < call->view.first + call->view.n && !call->gave_up; i++) {
-    struct mg_link *l = mg_link_get(call->core, call->ctx, i, now_ms, &why);
+    struct mg_link *l = mg_link_get(call->core, call->ctx, i, now_ms, &one);
+    if (!l) *why = one;
     if (!l || l->state != MG_LINK_OPENING) continue;
     mg_call_wait(call, &l->waiters);
     if (l->up->cfg->timeouts.connect_ms > longest) longest = l->up->cfg->timeouts.connect_ms;
@@ -170,7 +174,8 @@ static void discovered(struct mg_call *call, const struct hello *h) {
 
 void mg_merge_discover(struct mg_call *call, uint64_t now_ms) {
   struct hello h;
-  if (gather(call, now_ms) == MCPGW_E_AGAIN) return;
+  struct mg_fault why;
+  if (gather(call, &why, now_ms) == MCPGW_E_AGAIN) return;
   collect(call, &h);
   if (h.ready) discovered(call, &h);
   else mg_merge_none(call);
@@ -184,7 +189,8 @@ static void doom(struct mg_ctx *ctx, uint64_t now_ms) {
   mg_sessions_hurry(ctx->session, now_ms);
 }
 
-static void forward_hello(struct mg_call *call, mg_blob *hello) {
+/* version: a JSON string to put in the place of the upstream's, or empty. */
+static void forward_hello(struct mg_call *call, mg_blob *hello, struct mg_slice version) {
   struct mg_msg m;
   struct mg_wire_fault why;
   struct mg_splice sp;
@@ -192,6 +198,7 @@ static void forward_hello(struct mg_call *call, mg_blob *hello) {
   mg_buf_init(&text, 4096);
   if (mg_wire_parse(mg_blob_slice(hello), &m, &why) == MCPGW_OK) {
     mg_reply_edit(call, &m, &sp, &text);
+    if (version.len && m.s[MG_S_R_VERSION].type == MG_JSON_STRING) mg_splice_value(&sp, m.s[MG_S_R_VERSION], version);
     mg_call_forward(call, hello, m.doc, &sp, 1, 200);
   } else {
     mg_call_fail_rc(call, MCPGW_E_INTERNAL, NULL);
@@ -199,27 +206,27 @@ static void forward_hello(struct mg_call *call, mg_blob *hello) {
   mg_buf_done(&text);
 }
 
-static void initialize_one(struct mg_call *call, uint64_t now_ms) {
+static void initialize_one(struct mg_call *call, struct mg_fault *why, uint64_t now_ms) {
   struct mg_ctx *ctx = call->ctx;
-  struct mg_upstream *up = call->core->ups[call->view.first];
   struct mg_link *l = mg_link_peek(call->core, ctx, call->view.first);
   if (l) {
-    if (!mg_link_is_common(l)) ctx->revision = l->revision; /* they negotiated it themselves */
+    char version[24];
+    int n = snprintf(version, sizeof version, "\"%s\"", mg_revision_name(ctx->revision));
+    int common = mg_link_is_common(l); /* the gateway negotiated for itself; else the two have for themselves */
+    if (!common) ctx->revision = l->revision;
     ctx->answered = 1;
-    forward_hello(call, l->hello);
+    forward_hello(call, l->hello, common ? mg_slice(version, (size_t)n) : mg_slice(NULL, 0));
     return;
   }
   doom(ctx, now_ms);
   if (ctx->refusal) {
-    forward_hello(call, ctx->refusal);
+    forward_hello(call, ctx->refusal, mg_slice(NULL, 0));
     return;
   }
-  struct mg_fault f = {.reason = up->crowded ? MG_WHY_OVERLOADED : MG_WHY_UPSTREAM_UNAVAILABLE, .delivered = MCPGW_DELIVERED_NO,
-                       .upstream = up->cfg->name, .retry_after_ms = mg_breaker_wait(up, now_ms)};
-  f.text = *mg_breaker_text(up) ? mg_breaker_text(up) : "the upstream is not available";
-  if (up->cfg->era == MG_ERA_MODERN && !up->error[0])
-    f.text = "this upstream speaks 2026-07-28 only; connect with a client of that revision";
-  mg_call_fail(call, &f);
+  if (!why->text) /* it was there, and is gone again */
+    *why = (struct mg_fault){.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .delivered = MCPGW_DELIVERED_NO,
+                             .upstream = call->core->ups[call->view.first]->cfg->name, .text = "the upstream is not available"};
+  mg_call_fail(call, why);
 }
 
 static void initialize_many(struct mg_call *call, uint64_t now_ms) {
@@ -245,7 +252,8 @@ static void initialize_many(struct mg_call *call, uint64_t now_ms) {
 }
 
 void mg_merge_initialize(struct mg_call *call, uint64_t now_ms) {
-  if (gather(call, now_ms) == MCPGW_E_AGAIN) return;
-  if (call->view.n == 1) initialize_one(call, now_ms);
+  struct mg_fault why;
+  if (gather(call, &why, now_ms) == MCPGW_E_AGAIN) return;
+  if (call->view.n == 1) initialize_one(call, &why, now_ms);
   else initialize_many(call, now_ms);
 }

@@ -24,8 +24,17 @@ static void suspect_lists(struct mg_call *call, struct mg_link *l, int code, uin
   }
 }
 
+/* A subscription that did not come about is not one to restore. */
+static void unsubscribed(struct mg_call *call, const struct mg_link *l) {
+  struct mg_msg m;
+  struct mg_wire_fault why;
+  if (call->method != MG_M_SUBSCRIBE || !call->blob || mg_wire_parse(call->doc, &m, &why) != MCPGW_OK) return;
+  mg_restore_forget(call->ctx, l->up, mg_msg_raw(&m, MG_S_URI));
+}
+
 static void learn(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, uint64_t now_ms) {
   if (m->kind == MG_ERROR) {
+    unsubscribed(call, l);
     suspect_lists(call, l, error_code(m), now_ms);
     return;
   }
@@ -148,6 +157,7 @@ static int goes_again(const struct mg_call *call, const struct mg_link *l, const
 static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
   struct mg_call *call = leg->call;
   if (!goes_again(call, leg->link, f)) {
+    unsubscribed(call, leg->link);
     mg_call_fail(call, f);
     return;
   }

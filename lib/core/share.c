@@ -24,7 +24,7 @@ static int wanted_level(const struct mg_link *l) {
   int best = -1;
   for (struct mg_list *n = l->binds.next; n != &l->binds; n = n->next) {
     const struct mg_ctx *ctx = mg_bind_of(n)->ctx;
-    int level = ctx->level.len > 2 ? mg_share_level(mg_slice_sub(mg_text_slice(&ctx->level), 1, ctx->level.len - 1)) : -1;
+    int level = ctx->level.len > 2 ? mg_share_level(mg_slice_sub(mg_text_slice(&ctx->level), 1, ctx->level.len - 2)) : -1;
     if (level >= 0 && (best < 0 || level < best)) best = level;
   }
   return best;
@@ -43,7 +43,7 @@ static void keep_level(struct mg_link *l, uint64_t now_ms) {
 static int may_hear(const struct mg_link *l, const struct mg_ctx *ctx, const struct mg_msg *m) {
   int said = mg_share_level(mg_msg_inner(m, MG_S_LEVEL)), wants = UNSET_LEVEL;
   if (l->level < 0 || said < 0) return 1; /* nobody has asked for anything yet */
-  if (ctx->level.len > 2) wants = mg_share_level(mg_slice_sub(mg_text_slice(&ctx->level), 1, ctx->level.len - 1));
+  if (ctx->level.len > 2) wants = mg_share_level(mg_slice_sub(mg_text_slice(&ctx->level), 1, ctx->level.len - 2));
   return said >= wants;
 }
 

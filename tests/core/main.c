@@ -15,6 +15,8 @@ int main(void) {
   srunner_add_suite(runner, core_contexts_suite());
   srunner_add_suite(runner, core_limits_suite());
   srunner_add_suite(runner, core_registry_suite());
+  srunner_add_suite(runner, core_handles_suite());
+  srunner_add_suite(runner, core_sharing_suite());
   srunner_add_suite(runner, core_random_suite());
   srunner_run_all(runner, CK_ENV);
   int failed = srunner_ntests_failed(runner);

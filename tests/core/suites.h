@@ -14,4 +14,6 @@ Suite *core_contexts_suite(void);
 Suite *core_limits_suite(void);
 Suite *core_random_suite(void);
 Suite *core_registry_suite(void);
+Suite *core_handles_suite(void);
+Suite *core_sharing_suite(void);
 #endif
