@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -99,6 +101,14 @@ static char *find_launcher(void) {
   return found;
 }
 
+/* What a launcher that was killed leaves behind then falls to us. Not where we have children already, which a
+ * shell that became us by exec had started: they are none of the gateway's. */
+static int be_subreaper(void) {
+  siginfo_t si;
+  int childless = waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) != 0 && errno == ECHILD;
+  return childless && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0;
+}
+
 static int set_options(struct target *t, const struct args *a, int quiet) {
   int rc = MCPGW_OK;
   if (a->given & OPT_INSECURE) rc = mcpgw_config_set_insecure_plain_http(t->config, 1);
@@ -122,6 +132,7 @@ int target_start(struct target *t, const struct args *a, int quiet) {
   options.log = log_line;
   options.log_data = &style;
   options.launcher = t->launcher;
+  options.subreaper = t->launcher && be_subreaper();
   rc = mcpgw_gateway_new(&t->gateway, t->config, &options);
   if (rc == MCPGW_OK) return EXIT_OK;
   if (rc == MCPGW_E_CONFIG) return config_fault(t, rc);

@@ -75,7 +75,7 @@ MCPGW_API const char *mcpgw_config_note(const mcpgw_config *config, size_t index
 /* ---- gateway ------------------------------------------------------------------------------------------------ */
 typedef struct mcpgw_gateway_options {
   uint32_t struct_size;
-  uint32_t reserved;
+  uint32_t subreaper; /* 1: this process is a child subreaper and starts no processes itself (see CAVEATS); 0 */
   /* One JSON object a line, no newline; NULL: silent. [owner] thread; may not call back into the gateway. */
   void (*log)(void *data, int level, const char *line, size_t len);
   void *log_data;

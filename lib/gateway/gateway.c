@@ -153,6 +153,7 @@ int mg_gw_new(struct mg_config *config, const mcpgw_gateway_options *o, struct m
   mg_list_init(&gw->events);
   if (o->launcher && !(gw->launcher = mg_strdup(o->launcher))) goto out;
   if ((rc = make_parts(gw)) != MCPGW_OK) goto out;
+  if (o->subreaper && (rc = mg_loop_adopts(gw->loop)) != MCPGW_OK) goto out;
   *out = gw;
   gw = NULL;
   rc = MCPGW_OK;

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -34,6 +35,7 @@ struct mg_child {
   void *arg;
   uint64_t term_ms, kill_ms;
   enum stage stage;
+  int launched; /* it is a launcher */
   int orphan; /* no owner: frees itself when reaped */
   int drain_fd[2];
   struct mg_watch *drain[2];
@@ -86,6 +88,8 @@ static void on_exit_seen(void *arg, int events) {
   close_fd(&c->process.pidfd);
   close_fd(&c->lifeline);
   mg_timer_set(c->timer, UINT64_MAX);
+  if (c->launched && (status == MG_CHILD_STOLEN || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)))
+    mg_adopt_sweep(c->loop);
   if (c->orphan) destroy(c);
   else if (c->cb) c->cb(c->arg, status);
 }
@@ -195,6 +199,7 @@ int mg_child_spawn(struct mg_loop *l, const struct mg_child_opts *o, mg_child_ex
   if (!c) return mg_err_set(err, rc, "out of memory starting a command");
   c->loop = l;
   c->owner = o->owner;
+  c->launched = o->launcher != NULL;
   c->process.pidfd = c->lifeline = c->drain_fd[0] = c->drain_fd[1] = -1;
   c->cb = cb;
   c->arg = arg;
@@ -232,6 +237,14 @@ int mg_child_pid(const struct mg_child *c) {
 
 int mg_child_count(struct mg_loop *l) {
   return mg_loop_children(l)->count;
+}
+
+int mg_child_knows(struct mg_loop *l, int pid) {
+  struct mg_list *head = &mg_loop_children(l)->all, *at;
+  for (at = head->next; at != head; at = at->next) {
+    if (MG_CONTAINER(at, struct mg_child, node)->process.pid == pid) return 1;
+  }
+  return 0;
 }
 
 int mg_child_count_of(struct mg_loop *l, const void *owner, int *ending) {
@@ -287,4 +300,5 @@ void mg_children_finish(struct mg_loop *l) {
     mg_list_del(&c->node);
     if (c->orphan) destroy(c);
   }
+  mg_adopt_finish(l);
 }

@@ -26,6 +26,9 @@ typedef void (*mg_child_exit_cb)(void *arg, int status);
  * OWNED by the caller. On failure err says which command was not found in which PATH. */
 int mg_child_spawn(struct mg_loop *l, const struct mg_child_opts *o, mg_child_exit_cb cb, void *arg,
                    struct mg_child **out, int *in_fd, int *out_fd, int *err_fd, struct mg_err *err);
+/* This process is a child subreaper (prctl) and has no children but those of this loop: what a launcher that
+ * was killed leaves behind is KILLed and reaped too. */
+int mg_loop_adopts(struct mg_loop *l);
 int mg_child_pid(const struct mg_child *c);
 /* Starts the graceful end; the caller has closed in_fd. Idempotent. The exit callback still comes. */
 void mg_child_end(struct mg_child *c);

@@ -1,1 +1,1 @@
-loop := loop child process spawn sigpipe
+loop := loop child adopt process spawn sigpipe

@@ -213,6 +213,21 @@ def dead_with_the_gateway(sig):
         os.kill(pid, signal.SIGKILL)
 
 
+def launcher_killed():
+    mark = new_mark()
+    g = Gateway({"c": child(mark)})
+    s = Session(g)
+    s.call("breed")
+    with open("/proc/%d/task/%d/children" % (g.p.pid, g.p.pid)) as f:
+        launchers = f.read().split()
+    os.kill(int(launchers[0]), signal.SIGKILL)
+    ok("SIGKILL of the launcher: what made sessions of its own is dead too", len(launchers) == 1
+       and until(lambda: not pids_with(mark)), (launchers, pids_with(mark)))
+    ok("SIGKILL of the launcher: the gateway goes on", reason_of(s.call("pid")) == "STATE_LOST"
+       and text_of(s.call("pid")).isdigit())
+    g.stop()
+
+
 def stopped_mid_call():
     mark = new_mark()
     g = Gateway({"c": child(mark, timeouts={"total_ms": 1500, "connect_ms": 700, "list_ms": 800})})
@@ -339,6 +354,7 @@ if __name__ == "__main__":
     two_hundred_contexts()
     for sig in (signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         dead_with_the_gateway(sig)
+    launcher_killed()
     stopped_mid_call()
     killed_mid_call()
     floods()

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,6 +153,29 @@ START_TEST(a_killed_launcher_leaves_no_group) {
   ck_assert_int_eq(procs_wait_most(mark, 0, 500), 0);
   kid_done(&k);
   loop_free(l);
+}
+END_TEST
+
+/* Where the process is a subreaper, those in sessions of their own fall to it: also they end, nobody else. */
+START_TEST(a_killed_launcher_leaves_nothing_to_a_subreaper) {
+  struct mg_loop *l = loop_new();
+  struct kid k, other;
+  const char *mark = procs_mark();
+  ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+  ck_assert_int_eq(mg_loop_adopts(l), MCPGW_OK);
+  kid_sh(&other, l, 1, "echo ready; sleep 1000; :", "x");
+  kid_sh(&k, l, 1, families[_i], mark);
+  ck_assert(kid_wait_text(&k, "ready", 5000) && kid_wait_text(&other, "ready", 5000));
+  procs_sleep_ms(150);
+  ck_assert_int_eq(kill(mg_child_pid(k.child), SIGKILL), 0);
+  ck_assert_int_eq(kid_wait_end(&k, 5000), 1);
+  loop_turn_for(l, 300);
+  ck_assert_int_eq(procs_wait_most(mark, 0, 0), 0);
+  ck_assert_int_eq(other.ended, 0);
+  kid_done(&k);
+  kid_done(&other);
+  loop_free(l);
+  ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* no zombie either */
 }
 END_TEST
 
@@ -384,6 +408,7 @@ Suite *loop_launch_suite(void) {
   tcase_add_loop_test(c, a_killed_parent_and_a_stopped_launcher, 0, N_FAMILIES);
   tcase_add_test(c, a_killed_parent_with_a_forked_copy);
   tcase_add_loop_test(c, a_killed_launcher_leaves_no_group, 0, 2);
+  tcase_add_loop_test(c, a_killed_launcher_leaves_nothing_to_a_subreaper, 0, N_FAMILIES);
   tcase_add_test(c, what_a_command_leaves_behind_ends);
   tcase_add_test(c, a_command_may_signal_its_group);
   tcase_add_test(c, an_adopted_child_hears_term);
