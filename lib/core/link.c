@@ -144,7 +144,12 @@ struct mg_link *mg_link_get(struct mg_core *c, struct mg_ctx *ctx, size_t upstre
     if (l->state == MG_LINK_READY) mg_link_joined(l, ctx, now_ms);
   }
   if (l) return l;
-  if (!may_open(up, !ctx || ctx->modern, b, now_ms, why) || !mg_place_room(up, now_ms, why)) return NULL;
+  if (!may_open(up, !ctx || ctx->modern, b, now_ms, why)) return NULL;
+  if (!mg_place_room(up, now_ms, why)) {
+    up->crowded = 1;
+    snprintf(up->error, sizeof up->error, "upstream \"%s\": %s", up->cfg->name, why->text);
+    return NULL;
+  }
   return link_open(up, ctx, b, now_ms, why);
 }
 
