@@ -76,7 +76,7 @@ $(B)/cmd/mcpgw/%.o: CPPFLAGS += -DMCPGW_LIBEXEC='"$(libexecdir)/mcpgw"'
 TEST_ROOMS := $(filter $(patsubst tests/%/,%,$(dir $(wildcard tests/*/main.c))),$(ROOMS) oom idem)
 
 # ---- doors ------------------------------------------------------------------------------------------------
-.PHONY: help run check check-asan check-tsan check-c fuzz-smoke lint bench conformance clean
+.PHONY: help run check check-asan check-tsan check-c fuzz-smoke lint bench conformance soak clean
 help:
 	@echo 'make               build/mcpgw, build/libmcpgw.a, build/libmcpgw.so'
 	@echo 'make run           installs what is missing, builds, serves an example server on 127.0.0.1:8808'
@@ -85,6 +85,7 @@ help:
 	@echo 'make fuzz-smoke    each fuzzer for a few seconds (clang)'
 	@echo 'make lint          layers, fences, banned calls, lengths, public headers'
 	@echo 'make conformance   the official suite through the gateway;  make bench: the numbers'
+	@echo 'make soak          5,000 broken calls, then SOAK_S=600 s of mixed traffic with faults: memory and descriptors stay'
 	@echo 'make install       DESTDIR=, prefix=;  make dist: a source archive;  make clean'
 
 run:
@@ -108,6 +109,12 @@ conformance:
 	@tests/support/deps.sh build check
 	$(MAKE) all
 	tests/conformance/through.sh $(abspath $(B))
+SOAK_S     ?= 600
+soak:
+	@tests/support/deps.sh build check
+	$(MAKE) --no-print-directory -j2 all $(B)/examples/notes $(B)/faultproxy
+	FAULT_CALLS=5000 FAULT_S=90 RIG_LIMIT_S=400 LIMIT_S=420 tests/faults/run.sh $(abspath $(B)) faults
+	SOAK_S=$(SOAK_S) RIG_LIMIT_S=$$(($(SOAK_S) * 2 + 300)) LIMIT_S=$$(($(SOAK_S) * 2 + 400)) tests/faults/run.sh $(abspath $(B)) soak
 bench:
 	tests/support/deps.sh build bench
 	$(MAKE) all bench-tools $(B)/bench/scan_bench

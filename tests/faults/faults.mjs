@@ -136,7 +136,7 @@ await check('between clients and gateway', async () => {
   const proxies = { wire: await faultProxy(gateway.url, options), sdk: await faultProxy(gateway.url, options) };
   const broken = async () => sum(await countFaults(Object.values(proxies)));
   const urlOf = (key, family) => `${new URL(proxies[family].url).origin}/mcp/${key}`;
-  const { wire, sdk, seconds } = await crowd(urlOf, broken, 6000);
+  const { wire, sdk, seconds } = await crowd(urlOf, broken, 5000);
   const faults = { wire: await countFaults([proxies.wire]), sdk: await countFaults([proxies.sdk]) };
   // What the proxy swallows nobody can answer: there the client's own patience ends the call, and there only.
   // The SDKs also wait for a response whose stream was cut in the middle.

@@ -80,8 +80,8 @@ await check('late: the request is carried out, nothing of the response passes', 
   const { one, server } = await under('late', (c) => c.ended || c.error);
   assert.deepEqual([one.got, server.asked], ['', 'ask']);
 });
-await check('cut N, rst N: N bytes of the response pass, at every N', async () => {
-  for (let n = 0; n <= ANSWER.length; n++) {
+await check('cut N, rst N: N bytes of the response pass, at places all over it', async () => {
+  for (let n = 0; n <= ANSWER.length; n += n < 3 || n > ANSWER.length - 3 ? 1 : 7) {
     for (const fault of ['cut', 'rst']) {
       const { one, server, last } = await under(`${fault} ${n}`, (c) => c.ended || c.error);
       assert.equal(one.got, ANSWER.slice(0, n), `${fault} ${n}`);

@@ -1,0 +1,179 @@
+// Mixed traffic with faults for SOAK_S seconds (600): both eras, HTTP and stdio servers, SDKs and plain clients,
+// streams, sessions that come and go, children that are killed. After every SOAK_ROUND_S (60) all clients leave and
+// the gateway is weighed: memory, descriptors, children and connections must be what they were after the first
+// round. `make soak` runs it; CI does not.
+
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { MARK, assert, check, finish, httpFixture, httpPeer, marked, memory, notesServer, serve, sleep, stdioFixture, stdioPeer, until } from '../sdk/rig.mjs';
+import { Wire, meta, modernHeaders, rpc } from '../sdk/wire.mjs';
+import { MENUS, Tally, caller } from './callers.mjs';
+import { faultProxy, faultsOf } from './proxy.mjs';
+
+const SECONDS = Number(process.env.SOAK_S ?? 600);
+const ROUND = Math.min(Number(process.env.SOAK_ROUND_S ?? 60), Math.max(5, SECONDS / 3));
+const PLAN = 'early=15,cutreq=10,drop=4,late=15,cut=40,rst=30,mute=4,halfopen=4,delay=20,drip=20,dup=30';
+const MiB = (n) => (n / (1 << 20)).toFixed(1);
+
+const http = { old: await httpFixture('legacy'), new: await httpFixture('modern'), raw: await httpPeer('dual', '--sse') };
+const proxies = {};
+for (const [key, { url }] of Object.entries(http)) proxies[key] = await faultProxy(url, { seed: key.length, plan: PLAN, ms: 1500 });
+const extra = {
+  timeouts: { connect_ms: 3000, list_ms: 3000, total_ms: 2000 },
+  limits: { concurrency: 256, queue: 512, children: 128 },
+};
+const peer = stdioPeer('dual');
+const mcpServers = {
+  ...Object.fromEntries(Object.entries(proxies).map(([k, p]) => [k, { url: p.url, gateway: extra }])),
+  pipe: { command: peer.command, args: peer.args, gateway: extra },
+  sdk: { ...stdioFixture('dual'), gateway: extra },
+  notes: { command: notesServer(), args: [MARK], gateway: extra },
+};
+const gateway = await serve({ mcpServers, gateway: { heartbeat_ms: 500, resume_ms: 2000, sse_after_ms: 200, contexts: { idle_ms: 4000 } } });
+const front = await faultProxy(gateway.url, { seed: 99, plan: PLAN, ms: 1500 });
+const at = (key, faulty) => `${faulty ? new URL(front.url).origin : gateway.base}/mcp/${key}`;
+
+// ---------------------------------------------------------------------------------------------
+// Who comes
+
+const notesMenu = (mark, n) =>
+  n % 2
+    ? { method: 'tools/call', params: { name: 'add_note', arguments: { text: mark } }, is: (r) => /note/.test(r.content[0].text) }
+    : { method: 'tools/call', params: { name: 'list_notes', arguments: {} }, is: (r) => Array.isArray(r.content) };
+/** [server, menu, kinds of clients] */
+const CROWD = [
+  ['old', MENUS.fixture, ['legacy', 'v1', 'v2']],
+  ['new', MENUS.fixture, ['modern', 'v2-modern']],
+  ['raw', MENUS.peer, ['legacy', 'modern', 'v1']],
+  ['pipe', MENUS.peer, ['modern', 'v2-modern']],
+  ['sdk', MENUS.fixture, ['modern']],
+  ['notes', notesMenu, ['legacy', 'legacy', 'v1']],
+];
+let over = false;
+let number = 0;
+
+async function member(key, menu, kind, faulty, tally) {
+  const one = caller(at(key, faulty), kind, faulty ? 5000 : undefined);
+  for (let n = 0; !over; n++) {
+    tally.count(await one.call(menu(`soak-${++number}-`, number)));
+    if (n % 15 === 14) await one.close();
+    await sleep(5);
+  }
+  await one.close();
+}
+
+/** Streams that are opened, held for a while and left, in both eras. */
+async function listener(tally) {
+  while (!over) {
+    const wire = new Wire(at('raw', false));
+    try {
+      await wire.initialize();
+      const get = await wire.open(undefined, { method: 'GET' });
+      await sleep(700);
+      get.destroy();
+      await wire.send(undefined, { method: 'DELETE' });
+      const filter = { notifications: { toolsListChanged: true }, _meta: meta() };
+      const modern = new Wire(at('new', false));
+      const listen = await modern.open(rpc('l', 'subscriptions/listen', filter), { headers: modernHeaders('subscriptions/listen') });
+      await sleep(700);
+      listen.destroy();
+      modern.close();
+      tally.streams += 2;
+    } catch {
+      await sleep(100); // the server behind it is out of reach for the moment
+    }
+    wire.close();
+  }
+}
+
+const isNotes = (pid) => {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`).endsWith('/notes');
+  } catch {
+    return false; // it went by itself
+  }
+};
+async function killer(tally) {
+  while (!over) {
+    await sleep(1500);
+    const children = marked().filter(isNotes);
+    try {
+      process.kill(children[Math.floor(Math.random() * children.length)], 'SIGKILL');
+      tally.killed++;
+    } catch {
+      // there is none, or it went by itself
+    }
+  }
+}
+
+// ---------------------------------------------------------------------------------------------
+
+function connections() {
+  const port = Number(new URL(gateway.url).port).toString(16).toUpperCase().padStart(4, '0');
+  const rows = readFileSync('/proc/net/tcp', 'latin1').split('\n').slice(1).map((l) => l.trim().split(/\s+/));
+  return rows.filter(([, local, , state]) => local?.endsWith(`:${port}`) && ['01', '08'].includes(state)).length;
+}
+const own = [http.old, http.new, http.raw, front, ...Object.values(proxies)].map((x) => x.child.pid);
+const weigh = () => ({
+  rss: memory(gateway.pid).VmRSS,
+  fds: readdirSync(`/proc/${gateway.pid}/fd`).length,
+  children: marked().filter((pid) => pid !== gateway.pid && !own.includes(pid)).length,
+  connections: connections(),
+});
+const told = (w) => `RSS ${MiB(w.rss)} MiB, ${w.fds} descriptors, ${w.children} processes, ${w.connections} client connections`;
+
+async function round(seconds, tallies) {
+  over = false;
+  const all = [];
+  for (const [key, menu, kinds] of CROWD) {
+    for (const kind of kinds) for (const faulty of [false, true]) all.push(member(key, menu, kind, faulty, tallies[faulty]));
+  }
+  all.push(listener(tallies.more), listener(tallies.more), killer(tallies.more));
+  await sleep(seconds * 1000);
+  over = true;
+  await Promise.all(all);
+  // Legacy calls whose client is gone run on; sessions whose DELETE was cut off end by idle_ms.
+  await until('the end of the last connection', () => connections() === 0, 30_000);
+  await sleep(8000);
+}
+
+await check(`${SECONDS} s of mixed traffic with faults`, async () => {
+  const tallies = { false: new Tally(), true: new Tally(), more: { streams: 0, killed: 0 } };
+  const start = weigh();
+  console.log(`# soak, start: ${told(start)}`);
+  const until_ms = Date.now() + SECONDS * 1000;
+  const weights = [];
+  while (Date.now() < until_ms || weights.length < 2) {
+    await round(ROUND, tallies);
+    weights.push(weigh());
+    const calls = tallies.false.calls + tallies.true.calls;
+    console.log(`# soak, ${weights.length} rounds of ${ROUND} s, ${calls} calls: ${told(weights.at(-1))}`);
+  }
+  // A session whose client never learned its id (the answer was cut off) ends after a minute.
+  await until('the end of the last session', () => weigh().children <= weights[0].children, 75_000).catch(() => {});
+  weights.push(weigh());
+  console.log(`# soak, a minute later: ${told(weights.at(-1))}`);
+  let faults = {};
+  for (const p of [front, ...Object.values(proxies)]) {
+    for (const [k, v] of Object.entries(faultsOf(await p.tally()))) faults[k] = (faults[k] ?? 0) + v;
+  }
+  const swallowed = faults.drop + faults.mute + faults.halfopen;
+  console.log(`# soak, faults: ${Object.entries(faults).map(([k, v]) => `${k} ${v}`).join(', ')}; ${tallies.more.killed} children killed, ${tallies.more.streams} streams`);
+  console.log(`# soak, clients connected cleanly: ${tallies.false}`);
+  console.log(`# soak, clients behind faults: ${tallies.true}`);
+  const clean = tallies.false;
+  assert.equal(clean.hangs, 0, 'hangs');
+  assert.ok(tallies.true.hangs <= swallowed + faults.cut + faults.rst, `${tallies.true.hangs} hangs behind faults`);
+  for (const t of [tallies.false, tallies.true]) {
+    assert.deepEqual(t.wrong.slice(0, 3), [], 'wrong results');
+    assert.deepEqual(t.nameless.slice(0, 3), [], 'errors without a name');
+  }
+  const [first, last] = [weights[0], weights.at(-1)];
+  assert.ok(last.rss <= first.rss * 1.15 + (4 << 20), `memory grew from ${MiB(first.rss)} to ${MiB(last.rss)} MiB`);
+  assert.ok(last.fds <= first.fds + 40, `descriptors grew from ${first.fds} to ${last.fds}`);
+  assert.ok(last.children <= first.children, `processes grew from ${first.children} to ${last.children}`);
+}, (SECONDS + 120) * 1500);
+const { code, late } = await gateway.stop('SIGTERM', 15_000);
+await check('it stops in order', async () => assert.ok(code === 0 && !late, `code ${code}, late ${late}`));
+for (const p of [front, ...Object.values(proxies)]) await p.stop();
+for (const s of Object.values(http)) await s.stop();
+await finish();
