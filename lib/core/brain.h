@@ -132,6 +132,7 @@ struct mg_link {
   struct mg_list audience;
   struct mg_cache *cache; /* replies that may be served again; NULL: none yet */
   uint64_t changed_ms;    /* when it last said that a list changed */
+  struct mg_tails *tails; /* of calls that became tasks; NULL: none */
   struct mg_list waiters;
   struct mg_gates *gates, own; /* a child process has places of its own, other links share their upstream's */
   struct mg_list node; /* in core->links or core->graveyard */
@@ -512,6 +513,12 @@ int mg_restore_wanted(const struct mg_ctx *ctx, const struct mg_upstream *up); /
 int mg_restore_concerns(const struct mg_ctx *ctx, const struct mg_upstream *up, struct mg_slice uri); /* of an update */
 void mg_restore_ctx(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms); /* what it wants, from a ready link */
 int mg_restore_send(struct mg_link *l, int method, const char *member, struct mg_slice value, uint64_t now_ms);
+
+/* ---- tail.c --------------------------------------------------------------------------------------------------- */
+void mg_tail_keep(struct mg_link *l, uint64_t id, const struct mg_call *call); /* request id of this call is a task now */
+/* Its progress token and whose task it is; NULL: no such task. */
+const struct mg_text *mg_tail_find(const struct mg_link *l, uint64_t id, struct mg_ctx **ctx);
+void mg_tail_done(struct mg_link *l);
 
 /* ---- reverse.c ------------------------------------------------------------------------------------------------ */
 void mg_reverse_request(struct mg_link *l, uint64_t call, const struct mg_msg *m, uint64_t now_ms);

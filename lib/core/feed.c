@@ -6,14 +6,14 @@
 #define LINGER_MS 5000  /* after the last listener has gone */
 #define NARROW_MS 30000 /* after one has gone: what nobody wishes any more is then left out */
 
-/* Whether a listener may be served by this feed. Modern upstreams are stateless by contract: what one caller's
- * subscription brings is what any other's would bring. Where that is not so (an upstream that is called with
- * its caller's own token, lists of cacheScope "private" that are filtered by policy) this is where to say it. */
 /* An upstream with isolation is spoken to on the context's link: nobody else may hear what comes there. */
 static uint64_t owner_of(const struct mg_sub *sub, const struct mg_upstream *up) {
   return mg_scope(up, 1) == MG_ISO_SHARED ? 0 : mg_listen_ctx(sub)->number;
 }
 
+/* Whether a listener may be served by this feed. Modern upstreams are stateless by contract: what one caller's
+ * subscription brings is what any other's would bring. Where that is not so (an upstream that is called with
+ * its caller's own token, lists of cacheScope "private" that are filtered by policy) this is where to say it. */
 static int may_share(const struct mg_feed *f, const struct mg_sub *sub, const mg_blob *own) {
   return !f->own && !own && f->owner == owner_of(sub, f->up) && f->n_uris + mg_filter_uris(&sub->wish) <= MG_FEED_URIS;
 }

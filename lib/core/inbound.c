@@ -29,9 +29,33 @@ static void pass_to_call(struct mg_call *call, mg_blob *bytes, const struct mg_m
   mg_call_forward(call, bytes, m->doc, sp, 0, 200);
 }
 
-static void on_progress(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
+/* Progress of a call that became a task and has been answered: it travels with the call of the same client on
+ * whose stream it came (tasks/result), or on the session's own stream. 0: there is no such task. */
+static int task_progress(struct mg_link *l, uint64_t call, mg_blob *bytes, const struct mg_msg *m) {
+  struct mg_leg *on = call ? mg_leg_find(l, call) : NULL;
+  struct mg_ctx *ctx = NULL;
+  struct mg_splice sp;
+  mg_blob *copy;
+  int64_t id;
+  if (mg_span_i64(m->doc, m->s[MG_S_PROGRESS_TOKEN], &id) != MCPGW_OK || id <= 0) return 0;
+  const struct mg_text *token = mg_tail_find(l, (uint64_t)id, &ctx);
+  if (!token) return 0;
+  mg_splice_init(&sp);
+  mg_splice_value(&sp, m->s[MG_S_PROGRESS_TOKEN], mg_text_slice(token));
+  if (on && on->call && on->call->ctx == ctx) {
+    pass_to_call(on->call, bytes, m, &sp);
+    return 1;
+  }
+  mg_strip_private(&sp, m->doc, m->s[MG_S_META]);
+  if (mg_splice_flatten(&sp, m->doc, l->core->budget, &copy) == MCPGW_OK) mg_ctx_emit(ctx, copy);
+  else l->core->stats.dropped_notifications++;
+  return 1;
+}
+
+static void on_progress(struct mg_link *l, uint64_t call, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
   struct mg_leg *leg = leg_by(l, m, MG_S_PROGRESS_TOKEN);
   if (leg) mg_leg_heard(leg, now_ms);
+  if (!leg && task_progress(l, call, bytes, m)) return;
   if (!leg || !leg->call || !leg->call->token.len) {
     l->core->stats.unknown_tokens++;
     return;
@@ -99,7 +123,7 @@ static void on_notification(struct mg_link *l, uint64_t call, mg_blob *bytes, co
     mg_catalog_changed(l, kind, now_ms);
     if (kind == MG_LIST_RESOURCES) mg_catalog_changed(l, MG_LIST_TEMPLATES, now_ms);
   }
-  if (m->method == MG_M_N_PROGRESS) on_progress(l, bytes, m, now_ms);
+  if (m->method == MG_M_N_PROGRESS) on_progress(l, call, bytes, m, now_ms);
   else if (l->modern) modern_notification(l, call, bytes, m, now_ms);
   else legacy_notification(l, call, bytes, m);
 }

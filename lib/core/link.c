@@ -26,6 +26,7 @@ void mg_link_free(struct mg_link *l) {
   mg_catalog_done(l);
   mg_cache_done(l);
   mg_map_free(l->legs);
+  mg_tail_done(l);
   mg_blob_unref(l->hello);
   mg_free(l);
 }

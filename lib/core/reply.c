@@ -32,7 +32,8 @@ static void unsubscribed(struct mg_call *call, const struct mg_link *l) {
   mg_restore_forget(call->ctx, l->up, mg_msg_raw(&m, MG_S_URI));
 }
 
-static void learn(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, uint64_t now_ms) {
+static void learn(struct mg_call *call, struct mg_leg *leg, const struct mg_msg *m, uint64_t now_ms) {
+  struct mg_link *l = leg->link;
   if (m->kind == MG_ERROR) {
     unsubscribed(call, l);
     suspect_lists(call, l, error_code(m), now_ms);
@@ -42,8 +43,9 @@ static void learn(struct mg_call *call, struct mg_link *l, const struct mg_msg *
                                call->method == MG_M_SET_LEVEL))
     l->stateful = 1;
   int slot = m->s[MG_S_R_TASK_TASK_ID].type == MG_JSON_STRING ? MG_S_R_TASK_TASK_ID : MG_S_R_TASK_ID;
-  if (call->method == MG_M_TOOLS_CALL && m->s[slot].type == MG_JSON_STRING)
-    mg_task_remember(call, mg_msg_inner(m, slot), l->up->index);
+  if (call->method != MG_M_TOOLS_CALL || m->s[slot].type != MG_JSON_STRING) return;
+  mg_task_remember(call, mg_msg_inner(m, slot), l->up->index);
+  mg_tail_keep(l, leg->id, call);
 }
 
 /* tasks/list shows the caller's own tasks only, whatever the upstream says. */
@@ -136,7 +138,7 @@ static void on_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m,
   int code = error_code(m);
   (void)http_status; /* the code decides, not what the upstream made of it */
   if (retries_headers(call, leg->link, m, now_ms)) return;
-  learn(call, leg->link, m, now_ms);
+  learn(call, leg, m, now_ms);
   mg_buf_init(&text, MG_MAX_LIST_BYTES * 4);
   mg_reply_edit(call, m, &sp, &text);
   if ((call->method == MG_M_TOOLS_LIST || call->method == MG_M_PROMPTS_LIST) && m->kind == MG_RESULT)

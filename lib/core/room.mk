@@ -1,5 +1,5 @@
 core := brain door link handshake inbound leg call limits request forward reply route catalog items merge hello reverse restore
-core += listen feed tap filter
+core += listen feed tap filter tail
 core += report
 core += session context bind share handle
 core += gate breaker

@@ -432,6 +432,43 @@ START_TEST(a_gap_of_a_legacy_stream) {
 }
 END_TEST
 
+/* "The progressToken provided in the initial request remains valid throughout the task lifetime" (2025-11-25). */
+START_TEST(progress_of_a_task_outlives_its_call) {
+  struct core_rig r;
+  core_up(&r, ONE, NULL);
+  r.closes = 1;
+  struct core_sink *channel = core_sink(&r), *call = core_sink(&r), *result = core_sink(&r);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  mg_ctx_set_channel(ctx, &channel->sink);
+  struct core_port *p = core_port(&r, 0);
+  core_legacy(ctx, call, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"t\",\"task\":{},\"_meta\":{\"progressToken\":\"p\\u0031\"}}}");
+  unsigned long long id = core_last(p)->call;
+  core_result(p, id, "{\"task\":{\"taskId\":\"T\",\"status\":\"working\"}}");
+  ck_assert_int_eq(call->finals, 1);
+  core_hear(p, 0, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%llu,\"progress\":1}}", id);
+  ck_assert_str_eq(core_text(channel, 0), "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":\"p\\u0031\",\"progress\":1}}");
+  core_legacy(ctx, result, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tasks/result\",\"params\":{\"taskId\":\"T\"}}");
+  core_hear(p, core_last(p)->call, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%llu,\"progress\":2}}", id);
+  core_has(core_text(result, 0), "\"progressToken\":\"p\\u0031\",\"progress\":2"); /* on whose stream it came */
+  ck_assert_uint_eq(channel->n, 1);
+  core_result(p, core_last(p)->call, "{}");
+  uint64_t before = mg_core_stats(r.core)->unknown_tokens;
+  core_hear(p, 0, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%llu,\"progress\":2}}", id + 1);
+  core_hear(p, 0, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":0,\"progress\":2}}");
+  ck_assert_uint_eq(mg_core_stats(r.core)->unknown_tokens, before + 2);
+  for (int i = 0; i < 300; i++) { /* so many are kept, no more */
+    core_legacy(ctx, call, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"t\",\"task\":{},\"_meta\":{\"progressToken\":\"a token that is longer than what is kept in place %d\"}}}", i + 10, i);
+    core_hear(p, core_last(p)->call, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"task\":{\"taskId\":\"T%d\"}}}", (unsigned long long)core_last(p)->call, i);
+  }
+  core_hear(p, 0, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%llu,\"progress\":3}}", id);
+  ck_assert_uint_eq(channel->n, 1);
+  core_hear(p, 0, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%llu,\"progress\":3}}", (unsigned long long)core_last(p)->call);
+  core_has(core_text(channel, 1), "kept in place 299\"");
+  mg_ctx_set_channel(ctx, NULL);
+  core_down(&r);
+}
+END_TEST
+
 Suite *core_feeds_suite(void) {
   Suite *s = suite_create("core/feeds");
   TCase *t = tcase_create("feeds");
@@ -450,6 +487,7 @@ Suite *core_feeds_suite(void) {
   tcase_add_test(t, many_resources_take_several_streams);
   tcase_add_loop_test(t, the_gateways_end_is_told, 0, 2);
   tcase_add_loop_test(t, a_gap_of_a_legacy_stream, 0, 2);
+  tcase_add_test(t, progress_of_a_task_outlives_its_call);
   suite_add_tcase(s, t);
   return s;
 }
