@@ -235,12 +235,12 @@ export class SdkCaller {
   }
   async call(order) {
     const outcome = await limited(this.deadline, () => this.#once(order));
-    if (outcome.hang) await this.#forget();
+    if (outcome.hang) await limited(2000, () => this.#forget());
     return outcome;
   }
   async close() {
-    await this.client?.transport?.terminateSession?.().catch(() => {});
-    await this.#forget();
+    await limited(2000, async () => this.client?.transport?.terminateSession?.().catch(() => {}));
+    await limited(2000, () => this.#forget());
   }
 }
 

@@ -123,14 +123,23 @@ const told = (w) => `RSS ${MiB(w.rss)} MiB, ${w.fds} descriptors, ${w.children} 
 
 async function round(seconds, tallies) {
   over = false;
+  const here = new Set();
+  const comes = (name, life) => {
+    here.add(name);
+    return life.finally(() => here.delete(name));
+  };
   const all = [];
   for (const [key, menu, kinds] of CROWD) {
-    for (const kind of kinds) for (const faulty of [false, true]) all.push(member(key, menu, kind, faulty, tallies[faulty]));
+    for (const [i, kind] of kinds.entries()) {
+      for (const faulty of [false, true]) all.push(comes(`${key} ${kind} ${i} ${faulty}`, member(key, menu, kind, faulty, tallies[faulty])));
+    }
   }
-  all.push(listener(tallies.more), listener(tallies.more), killer(tallies.more));
+  for (const i of [1, 2]) all.push(comes(`listener ${i}`, listener(tallies.more)));
+  all.push(comes('killer', killer(tallies.more)));
   await sleep(seconds * 1000);
   over = true;
-  await Promise.all(all);
+  const stuck = sleep(60_000, undefined, { ref: false }).then(() => Promise.reject(new Error(`still here: ${[...here].join(', ')}`)));
+  await Promise.race([Promise.all(all), stuck]);
   // Legacy calls whose client is gone run on; sessions whose DELETE was cut off end by idle_ms.
   await until('the end of the last connection', () => connections() === 0, 30_000);
   await sleep(8000);
