@@ -220,6 +220,10 @@ const char *mg_ctx_id(const struct mg_ctx *ctx) {
   return ctx->session->id;
 }
 
+int mg_ctx_answered(const struct mg_ctx *ctx) {
+  return ctx->answered;
+}
+
 int mg_ctx_revision(const struct mg_ctx *ctx) {
   return ctx->revision;
 }

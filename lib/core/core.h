@@ -48,6 +48,8 @@ struct mg_ports {
   void (*sink_streaming)(struct mg_sink *s); /* upstream has begun to stream: answer as a stream too */
   void (*sink_drop)(struct mg_sink *s);      /* one request of the sink will never be answered (cancelled) */
   void (*ctx_ended)(struct mg_ctx *c, void *user); /* its streams are to be closed; user of mg_ctx_set_user */
+  /* Optional. A handle does not open: are there other keys (mg_core_set_keys has been called with them)? */
+  int (*keys_changed)(void *arg, uint64_t now_ms);
 };
 
 struct mg_stats { /* counters; every drop and every failure has one */
@@ -108,6 +110,7 @@ void mg_core_leave(struct mg_core *c, struct mg_slice principal);
 
 const char *mg_ctx_id(const struct mg_ctx *ctx);
 int mg_ctx_revision(const struct mg_ctx *ctx);
+int mg_ctx_answered(const struct mg_ctx *ctx); /* its initialize was answered well */
 struct mg_view mg_ctx_view(const struct mg_ctx *ctx);
 void mg_ctx_set_user(struct mg_ctx *ctx, void *user);
 void *mg_ctx_user(const struct mg_ctx *ctx);

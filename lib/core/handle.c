@@ -61,6 +61,12 @@ static struct mg_slice principal_of(const struct mg_inbound *in) {
   return mg_slice(in->who->principal, in->who->principal_len);
 }
 
+static int open_with_any(struct mg_core *c, struct mg_slice text, struct mg_slice ad, struct mg_buf *plain) {
+  int rc = mg_seal_open(c->handle_keys[0], text, ad, plain);
+  if (rc == MCPGW_E_DENIED && c->handle_keys[1]) rc = mg_seal_open(c->handle_keys[1], text, ad, plain);
+  return rc;
+}
+
 /* The session of a handle; NULL: it is none of ours, not this principal's, or over. */
 static struct mg_ctx *unseal(struct mg_core *c, const struct mg_inbound *in, struct mg_slice text) {
   struct mg_buf ad, plain;
@@ -68,8 +74,9 @@ static struct mg_ctx *unseal(struct mg_core *c, const struct mg_inbound *in, str
   int rc = text.len <= HANDLE_MAX ? bound_to(&ad, principal_of(in)) : MCPGW_E_LIMIT;
   if (text.len > HANDLE_MAX) return NULL;
   mg_buf_init(&plain, HANDLE_MAX);
-  if (rc == MCPGW_OK) rc = mg_seal_open(c->handle_keys[0], text, mg_buf_slice(&ad), &plain);
-  if (rc == MCPGW_E_DENIED && c->handle_keys[1]) rc = mg_seal_open(c->handle_keys[1], text, mg_buf_slice(&ad), &plain);
+  if (rc == MCPGW_OK) rc = open_with_any(c, text, mg_buf_slice(&ad), &plain);
+  if (rc == MCPGW_E_DENIED && c->ports->keys_changed && c->ports->keys_changed(c->ports_arg, in->now_ms))
+    rc = open_with_any(c, text, mg_buf_slice(&ad), &plain);
   if (rc == MCPGW_OK && plain.len == 1 + MG_ID_LEN && plain.ptr[0] == VERSION)
     s = mg_sessions_find(c->sessions, mg_slice(plain.ptr + 1, MG_ID_LEN), in->who, in->now_ms);
   mg_buf_done(&ad);

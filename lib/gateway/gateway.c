@@ -132,6 +132,7 @@ static int make_parts(struct mcpgw_gateway *gw) {
   if (rc == MCPGW_OK) rc = mg_timer_new(gw->loop, nothing, NULL, &gw->limit);
   if (rc == MCPGW_OK) rc = mg_core_new(gw->config, &mg_gw_ports, gw, &gw->budget, &gw->log, &gw->core);
   if (rc == MCPGW_OK) rc = mg_gw_upstreams_new(gw);
+  if (rc == MCPGW_OK) mg_keys_start(gw);
   return rc;
 }
 
@@ -177,6 +178,7 @@ void mg_gw_free(struct mcpgw_gateway *gw) {
   if (gw->server) mg_http_server_free(gw->server);
   if (gw->admin) mg_http_server_free(gw->admin);
   mg_core_free(gw->core);
+  mg_keys_done(gw);
   mg_gw_close_links(gw);
   mg_gw_upstreams_free(gw);
   if (gw->loop) mg_child_drain(gw->loop, 0);

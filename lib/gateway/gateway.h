@@ -76,6 +76,9 @@ struct mcpgw_gateway {
 
   char **endpoints;
   size_t n_endpoints;
+  struct mg_seal_key *keys[2]; /* of state_dir: newest first; NULL: the core's own are in use */
+  uint64_t keys_made_ms, keys_looked_ms;
+  struct mg_alarm keys_alarm;
   struct mg_list clients, events;
   size_t n_events, n_clients;
   uint64_t streams_cut, replays_dropped, events_dropped;
@@ -103,6 +106,11 @@ uint64_t mg_gw_now(struct mcpgw_gateway *gw);
 int mg_gw_report(struct mcpgw_gateway *gw, struct mg_slice kind, struct mg_slice query, char **out, size_t *len);
 const char *mg_gw_unready(struct mcpgw_gateway *gw); /* why it should get no new clients; NULL: it is ready */
 int mg_gw_revoke(struct mcpgw_gateway *gw, int what, struct mg_slice value, size_t *n); /* MG_REVOKE_* */
+
+/* ---- keys.c --------------------------------------------------------------------------------------------- */
+void mg_keys_start(struct mcpgw_gateway *gw); /* once there is a core */
+int mg_keys_look(struct mcpgw_gateway *gw, uint64_t now_ms); /* 1: another process has made new ones, which are in use now */
+void mg_keys_done(struct mcpgw_gateway *gw);  /* after the core */
 
 /* ---- link.c ------------------------------------------------------------------------------------------- */
 extern const struct mg_ports mg_gw_ports;

@@ -98,5 +98,9 @@ static void ctx_ended(struct mg_ctx *ctx, void *user) {
   if (owner) owner->ctx_ended(owner);
 }
 
+static int keys_changed(void *arg, uint64_t now_ms) {
+  return mg_keys_look(arg, now_ms);
+}
+
 const struct mg_ports mg_gw_ports = {port_open,    port_send,      port_cancel, port_listen, port_close,
-                                     sink_message, sink_streaming, sink_drop,   ctx_ended};
+                                     sink_message, sink_streaming, sink_drop,   ctx_ended, keys_changed};

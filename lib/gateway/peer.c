@@ -132,8 +132,10 @@ static void on_message(struct mg_out *o, struct mg_outgoing *m) {
 
 static void ctx_ended(struct mg_owner *o) {
   struct mcpgw_client *c = MG_CONTAINER(o, struct mcpgw_client, owner);
+  int was_open = c->ctx && mg_ctx_answered(c->ctx);
   c->ctx = NULL;
   if (c->gw->stopping) mg_peer_fail(c, "the gateway is stopping");
+  else if (was_open && !c->closed) mg_peer_fail(c, "the session was ended"); /* one whose initialize failed may try again */
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------ */

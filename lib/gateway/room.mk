@@ -1,1 +1,2 @@
 gateway := gateway link upstream children stream replay session endpoint access peer auto report admin health
+gateway += keys

@@ -129,7 +129,7 @@ static void ctx_ended(struct mg_ctx *ctx, void *user) {
 }
 
 static const struct mg_ports ports = {port_open,    port_send,      port_cancel, port_listen, port_close,
-                                      sink_message, sink_streaming, sink_drop,   ctx_ended};
+                                      sink_message, sink_streaming, sink_drop,   ctx_ended, NULL};
 
 /* ---- up and down ---------------------------------------------------------------------------------------------- */
 

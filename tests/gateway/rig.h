@@ -49,6 +49,8 @@ struct gwt_http { /* one client connection */
 void gwt_up(struct gwt *g, const char *gateway, int n_servers);
 int gwt_try_up(struct gwt *g, const char *gateway, int n_servers); /* as above; a result code. Set g->oom first */
 void gwt_down(struct gwt *g); /* checks that memory is as before */
+/* The isolation of all servers of the gateways that are brought up from here on; 0: the default. */
+void gwt_isolate(int isolation);
 void gwt_turn(struct gwt *g, int ms);
 int gwt_wait(struct gwt *g, const int *counter, int value, int ms); /* 1: it got there */
 long long gwt_stat(struct gwt *g, const char *name);

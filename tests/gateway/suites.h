@@ -8,4 +8,5 @@ Suite *gateway_bytes_suite(void);
 Suite *gateway_clients_suite(void);
 Suite *gateway_guest_suite(void);
 Suite *gateway_admin_suite(void);
+Suite *gateway_contexts_suite(void);
 #endif
