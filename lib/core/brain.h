@@ -84,6 +84,13 @@ struct mg_place { /* of a call: held, or waited for */
   int held, is_tool;
 };
 
+struct mg_suspicion { /* see suspect.c */
+  unsigned young, loops; /* deaths soon after the start, one after the other; how often that made a loop */
+  uint64_t died_ms;      /* the last of them */
+  uint64_t told_ms, untold; /* the second in which log lines are counted */
+  unsigned told;
+};
+
 struct mg_upstream {
   struct mg_core *core;
   size_t index;
@@ -94,6 +101,7 @@ struct mg_upstream {
   int speaks_modern;      /* 0 unknown, 1 yes, -1 no */
   uint64_t probe_ms;      /* not before this time is a server taken for legacy asked again */
   struct mg_breaker breaker; /* whether it is asked at all */
+  struct mg_suspicion suspicion;
   char error[MG_ERR_MAX]; /* why it is not there */
   int crowded;            /* because of a ceiling, or want of memory, of our own */
   size_t n_ready;         /* links that are READY */
@@ -119,11 +127,13 @@ struct mg_link {
   int counted;     /* its death has been counted */
   int probes;      /* the breaker waits for what becomes of it */
   int forgiven;    /* it ends because of what was said, not because something broke */
+  int asked;       /* whether it is there, and it has not answered yet */
   int answered;    /* one request after the handshake got its reply */
   int tells_sent;  /* its transport says what has been sent: only then does silence mean "not delivered" */
   uint32_t caps;
   int level;           /* a common one: the log level it was told; -1: none */
   uint64_t used_ms;    /* when a request was last sent, or answered */
+  uint64_t heard_ms;   /* when anything last came from it */
   uint64_t next_id, number, opened_ms; /* number: of links and contexts, unique in the process */
   struct mg_map *legs; /* id -> leg */
   mg_blob *hello;      /* the InitializeResult or DiscoverResult message */
@@ -356,6 +366,11 @@ int mg_handshake_start(struct mg_link *l, uint64_t now_ms);
 int mg_handshake_probe(struct mg_link *l, const struct mg_leg_ops *ops, uint64_t now_ms);
 void mg_link_initialized(struct mg_link *l); /* sends notifications/initialized once, then listens */
 void mg_link_joined(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms); /* a context that lost another, or came late */
+
+/* ---- suspect.c ----------------------------------------------------------------------------------------- */
+void mg_suspect_death(struct mg_link *l, uint64_t now_ms); /* it died of its own: is that a crash loop? */
+void mg_suspect_silence(struct mg_link *l, uint64_t since_ms, uint64_t now_ms); /* a call sent then timed out: is it deaf? */
+int mg_suspect_babble(struct mg_upstream *up, uint64_t now_ms); /* it said what nobody understands; 0: too often to be logged */
 
 /* ---- leg.c -------------------------------------------------------------------------------------------- */
 /* A new request on a link; call may be NULL. limit_ms 0: no deadline, or the call's (mg_limits_set). */

@@ -141,6 +141,18 @@ void mg_breaker_pause(struct mg_upstream *up, uint64_t now_ms) {
   }
 }
 
+void mg_breaker_hold(struct mg_upstream *up, uint64_t ms, const char *why, uint64_t now_ms) {
+  struct mg_breaker *b = &up->breaker;
+  if (b->state == MG_BREAKER_OPEN && b->until_ms >= now_ms + ms) return;
+  snprintf(b->why, sizeof b->why, "%s", why);
+  if (up->cfg->breaker.enabled && !up->n_ready) {
+    trip(up, now_ms + ms, now_ms);
+  } else {
+    b->state = MG_BREAKER_HELD;
+    b->until_ms = now_ms + ms;
+  }
+}
+
 void mg_breaker_opened(struct mg_link *l) {
   struct mg_breaker *b = &l->up->breaker;
   if (b->state != MG_BREAKER_HALF) return;

@@ -46,6 +46,8 @@ void mg_breaker_greeted(struct mg_link *l);                     /* its handshake
 void mg_breaker_lost(struct mg_link *l, int was_ready, uint64_t now_ms); /* it died of its own */
 void mg_breaker_left(struct mg_link *l);                        /* it was let go before it could tell */
 void mg_breaker_pause(struct mg_upstream *up, uint64_t now_ms); /* no link could be opened */
+/* No new link for so long, whatever else is known: its processes crash. Those which are ready go on. */
+void mg_breaker_hold(struct mg_upstream *up, uint64_t ms, const char *why, uint64_t now_ms);
 void mg_breaker_none(struct mg_upstream *up); /* likewise, but the lack is our own (memory, a ceiling) */
 
 /* ---- what may be done ---- */

@@ -17,7 +17,8 @@ static void on_reply(struct mg_link *l, uint64_t call, mg_blob *bytes, const str
   if (!leg && call && m->kind == MG_ERROR && !mg_msg_has(m, MG_S_ID)) leg = mg_leg_find(l, call);
   if (!leg || (call && leg->id != call)) {
     l->core->stats.unknown_ids++;
-    mg_log(l->core->log, MG_LOG_WARN, "upstream.unknown_id", "upstream", l->up->cfg->name, (char *)0);
+    if (mg_suspect_babble(l->up, now_ms))
+      mg_log(l->core->log, MG_LOG_WARN, "upstream.unknown_id", "upstream", l->up->cfg->name, (char *)0);
     return;
   }
   mg_leg_reply(leg, bytes, m, status, now_ms);
@@ -133,7 +134,8 @@ static void malformed(struct mg_link *l, uint64_t call, const struct mg_wire_fau
   char text[300];
   snprintf(text, sizeof text, "upstream \"%.80s\" sent a message that is not valid: %s", l->up->cfg->name, why->text);
   l->core->stats.upstream_protocol++;
-  mg_log(l->core->log, MG_LOG_WARN, "upstream.protocol", "upstream", l->up->cfg->name, "text", why->text, (char *)0);
+  if (mg_suspect_babble(l->up, now_ms))
+    mg_log(l->core->log, MG_LOG_WARN, "upstream.protocol", "upstream", l->up->cfg->name, "text", why->text, (char *)0);
   if (!leg) return;
   struct mg_fault f = {.reason = MG_WHY_UPSTREAM_PROTOCOL, .code = status, .delivered = MCPGW_DELIVERED_YES,
                        .upstream = l->up->cfg->name, .text = text};
@@ -159,6 +161,7 @@ static void one_message(struct mg_link *l, uint64_t call, mg_blob *bytes, struct
 void mg_link_on_message(struct mg_link *l, uint64_t call, mg_blob *bytes, int http_status, uint64_t now_ms) {
   struct mg_slice doc = mg_blob_slice(bytes), member;
   size_t pos = 0;
+  l->heard_ms = now_ms;
   if (call) mg_link_on_alive(l, call, now_ms);
   if (l->state == MG_LINK_DEAD) {
     /* too late */

@@ -114,6 +114,7 @@ int mg_leg_delivered(const struct mg_leg *leg) {
 
 static void time_out(struct mg_leg *leg, uint64_t now_ms) {
   struct mg_link *l = leg->link;
+  uint64_t since_ms = leg->since_ms;
   char text[200];
   struct mg_fault f = {.delivered = mg_leg_delivered(leg), .upstream = l->up->cfg->name, .text = text};
   mg_limits_why(leg, now_ms, &f);
@@ -124,6 +125,7 @@ static void time_out(struct mg_leg *leg, uint64_t now_ms) {
   mg_log(l->core->log, MG_LOG_WARN, "call.timeout", "upstream", l->up->cfg->name, "limit", f.limit, "text", text, (char *)0);
   tell_upstream(leg, MG_LIT("\"the gateway's time limit was reached\""));
   mg_leg_fail(leg, &f, now_ms);
+  mg_suspect_silence(l, since_ms, now_ms);
 }
 
 void mg_leg_tick(struct mg_core *c, uint64_t now_ms) {

@@ -211,6 +211,7 @@ void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int gra
   l->core->stats.links_lost++;
   up->stats.links_lost++;
   if (!l->forgiven) mg_breaker_lost(l, was_ready, now_ms);
+  if (!l->forgiven && !graceful) mg_suspect_death(l, now_ms);
   to_graveyard(l, graceful, was_ready && l->stateful);
   mg_reverse_drop_link(l);
   struct mg_fault f = {.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .upstream = up->cfg->name, .text = up->error};

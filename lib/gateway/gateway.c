@@ -312,6 +312,8 @@ int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
       {"links_opened", s->links_opened},
       {"links_lost", s->links_lost},
       {"links_reaped", s->links_reaped},
+      {"links_deaf", s->links_deaf},
+      {"crash_loops", s->crash_loops},
       {"listens_lost", s->listens_lost},
       {"listen_gaps", s->listen_gaps},
       {"contexts_opened", s->contexts_opened},

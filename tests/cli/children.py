@@ -239,8 +239,36 @@ def stopped_mid_call():
     reply = s.call("pid")
     took = time.monotonic() - started
     ok("SIGSTOP mid-call: the call ends at total_ms", reason_of(reply) == "UPSTREAM_TIMEOUT" and took < 15, (reply, took))
+    ok("SIGSTOP mid-call: it answers no ping, so the whole group is killed", until(lambda: not pids_with(mark)), pids_with(mark))
+    ok("SIGSTOP mid-call: the loss of state is told, then there is a fresh process",
+       reason_of(s.call("pid")) == "STATE_LOST" and text_of(s.call("pid")).isdigit())
+    pid = int(text_of(s.call("pid")))
+    s.call("breed")
+    os.kill(pid, signal.SIGSTOP)
     s.end()
-    ok("SIGSTOP mid-call: the whole group is dead when its context ends", until(lambda: not pids_with(mark)), pids_with(mark))
+    ok("SIGSTOP: the whole group is dead when its context ends", until(lambda: not pids_with(mark)), pids_with(mark))
+    g.stop()
+
+
+def crash_loop():
+    mark = new_mark()
+    g = Gateway({"c": child(mark)})
+    answers, started = [], time.monotonic()
+    while len(answers) < 40 and time.monotonic() < started + 20:
+        s = Session(g)
+        if "result" in s.hello:
+            s.call("pid")  # it greets, it answers, and then it dies
+        reply = s.call("die") if "result" in s.hello else s.hello
+        answers.append(reason_of(reply))
+        if answers[-1] == "UPSTREAM_UNAVAILABLE":
+            break
+    retry = reply.get("error", {}).get("data", {}).get("retry_after_ms", 0)
+    print("# crash loop: %d processes died, then: %s" % (answers.count("OUTCOME_UNKNOWN"), reply.get("error", {}).get("message")))
+    ok("crash loop: after five deaths no more is started for a while", answers.count("OUTCOME_UNKNOWN") == 5
+       and answers[-1] == "UPSTREAM_UNAVAILABLE" and 0 < retry <= 1000, (answers, reply))
+    ok("crash loop: the log has it", "upstream.crash_loop" in g.log())
+    time.sleep(retry / 1000 + 0.1)
+    ok("crash loop: then one may try", text_of(Session(g).call("pid")).isdigit())
     g.stop()
 
 
@@ -357,6 +385,7 @@ if __name__ == "__main__":
     launcher_killed()
     stopped_mid_call()
     killed_mid_call()
+    crash_loop()
     floods()
     ceilings()
     not_root()

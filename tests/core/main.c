@@ -17,6 +17,7 @@ int main(void) {
   srunner_add_suite(runner, core_registry_suite());
   srunner_add_suite(runner, core_handles_suite());
   srunner_add_suite(runner, core_sharing_suite());
+  srunner_add_suite(runner, core_suspect_suite());
   srunner_add_suite(runner, core_random_suite());
   srunner_run_all(runner, CK_ENV);
   int failed = srunner_ntests_failed(runner);

@@ -13,6 +13,7 @@ Suite *core_feeds_suite(void);
 Suite *core_contexts_suite(void);
 Suite *core_limits_suite(void);
 Suite *core_random_suite(void);
+Suite *core_suspect_suite(void);
 Suite *core_registry_suite(void);
 Suite *core_handles_suite(void);
 Suite *core_sharing_suite(void);
