@@ -19,6 +19,9 @@ struct mg_cfg_breaker {
   int enabled;
   uint64_t window_ms, min_calls, failure_percent, open_ms;
 };
+struct mg_cfg_retries {
+  uint64_t attempts, budget_percent, base_ms;
+};
 struct mg_cfg_limits {
   uint64_t concurrency, queue, children, links, result_bytes;
   uint64_t memory_bytes, cpu_s, files; /* stdio: of each process; 0 = as ours */
@@ -47,6 +50,7 @@ struct mg_cfg_server {
   struct mg_cfg_timeouts timeouts;
   struct mg_cfg_limits limits;
   struct mg_cfg_breaker breaker;
+  struct mg_cfg_retries retries;
   const struct mg_cfg_tool *tools;
   size_t n_tools;
 };

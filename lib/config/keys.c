@@ -57,6 +57,11 @@ static const struct mg_cfg_key breaker_keys[] = {
     UINT("failure_percent", mg_cfg_breaker, failure_percent, 1, 100, 50),
     UINT("open_ms", mg_cfg_breaker, open_ms, 10, HOUR_MS, 5000)};
 TABLE(breaker, breaker_keys);
+static const struct mg_cfg_key retries_keys[] = {
+    UINT("attempts", mg_cfg_retries, attempts, 1, 10, 3),
+    UINT("budget_percent", mg_cfg_retries, budget_percent, 0, 100, 20),
+    UINT("base_ms", mg_cfg_retries, base_ms, 1, 60000, 100)};
+TABLE(retries, retries_keys);
 /* Of one tool: 0 stands for "as the server", so it cannot be written. */
 static const struct mg_cfg_key tool_timeouts_keys[] = {
     UINT("connect_ms", mg_cfg_timeouts, connect_ms, 1, HOUR_MS, 0),
@@ -72,7 +77,7 @@ static const struct mg_cfg_key tool_limits_keys[] = {
 TABLE(tool_limits, tool_limits_keys);
 
 static const struct mg_cfg_key tool_keys[] = {
-    WORD("effect", mg_cfg_tool, effect, effect_words, MG_EFFECT_UNSET, LATER),
+    WORD("effect", mg_cfg_tool, effect, effect_words, MG_EFFECT_UNSET),
     {.name = "timeouts", .kind = MG_KEY_OBJECT, AT(mg_cfg_tool, timeouts), .inner = &tool_timeouts},
     {.name = "limits", .kind = MG_KEY_OBJECT, AT(mg_cfg_tool, limits), .inner = &tool_limits}};
 const struct mg_cfg_table mg_config_tool_keys = {tool_keys, sizeof tool_keys / sizeof *tool_keys};
@@ -82,10 +87,11 @@ static const struct mg_cfg_key server_keys[] = {
     WORD("isolation", mg_cfg_server, isolation, isolation_words, MG_ISO_DEFAULT),
     BOOL("stateful", mg_cfg_server, stateful, 1),
     TEXT("user", mg_cfg_server, user, mg_config_bad_user, NULL),
-    BOOL("trust_annotations", mg_cfg_server, trust_annotations, 0, LATER),
+    BOOL("trust_annotations", mg_cfg_server, trust_annotations, 0),
     {.name = "timeouts", .kind = MG_KEY_OBJECT, AT(mg_cfg_server, timeouts), .inner = &timeouts},
     {.name = "limits", .kind = MG_KEY_OBJECT, AT(mg_cfg_server, limits), .inner = &limits},
     {.name = "breaker", .kind = MG_KEY_OBJECT, AT(mg_cfg_server, breaker), .inner = &breaker},
+    {.name = "retries", .kind = MG_KEY_OBJECT, AT(mg_cfg_server, retries), .inner = &retries},
     {.name = "tools", .kind = MG_KEY_TOOLS, AT(mg_cfg_server, tools), .inner = &mg_config_tool_keys},
     {.name = "auth", .kind = MG_KEY_EMPTY}};
 const struct mg_cfg_table mg_config_server_keys = {server_keys, sizeof server_keys / sizeof *server_keys};

@@ -48,6 +48,7 @@ static int new_upstreams(struct mg_core *c) {
     u->cfg = &c->config->servers[i];
     mg_list_init(&u->feeds);
     mg_breaker_init(&u->breaker);
+    mg_retry_init(u);
     if (mg_gates_init(&u->gates, c, u->cfg) != MCPGW_OK) return MCPGW_E_NOMEM;
     u->speaks_modern = u->cfg->era == MG_ERA_LEGACY ? -1 : 0;
   }

@@ -43,6 +43,7 @@ struct mg_item {
   int blocked;             /* not as it was pinned: neither listed nor called */
   char *exposed;           /* what an aggregate view calls it; NULL for resources */
   struct mg_params params; /* x-mcp-header, tools only */
+  int effect;              /* tools: MG_EFFECT_* by its annotations, where the config trusts them */
   size_t rule;             /* tools: 1 + the first pattern of the config that fits its name; 0 none */
 };
 enum { MG_TABLE_UNKNOWN, MG_TABLE_LOADING, MG_TABLE_READY, MG_TABLE_FAILED };
@@ -100,6 +101,7 @@ struct mg_upstream {
   size_t n_links;            /* all that are alive */
   int speaks_modern;      /* 0 unknown, 1 yes, -1 no */
   uint64_t probe_ms;      /* not before this time is a server taken for legacy asked again */
+  uint32_t budget;        /* of retries, in thousandths */
   struct mg_breaker breaker; /* whether it is asked at all */
   struct mg_suspicion suspicion;
   char error[MG_ERR_MAX]; /* why it is not there */
@@ -207,6 +209,9 @@ struct mg_call { /* one request from downstream */
   int method, modern, paged, refreshed;
   int hands_out;       /* modern: its result carries the context's handle */
   int resent;          /* it was not delivered and went again on a new link */
+  int effect, spoke;   /* MG_EFFECT_*; its client has been told something on the way */
+  int pauses;          /* between two attempts: its deadline is the next one */
+  unsigned attempt;    /* times it was sent */
   int gave_up;         /* the gathering's deadline passed: go on with what is there */
   mg_blob *blob;       /* kept until it has been forwarded, or may have to go again; else NULL */
   struct mg_slice doc; /* the message inside blob */
@@ -443,6 +448,14 @@ void mg_gates_done(struct mg_gates *gs);  /* likewise; places that are held are 
 int mg_gate_enter(struct mg_call *call, struct mg_link *l, uint64_t now_ms);
 void mg_gate_leave(struct mg_call *call);
 void mg_gate_run(struct mg_core *c, uint64_t now_ms);
+
+/* ---- retry.c: going again ------------------------------------------------------------------------------------- */
+void mg_retry_init(struct mg_upstream *up);
+int mg_effect_noted(struct mg_slice tool); /* MG_EFFECT_* by the annotations of a tool's definition, or _UNSET */
+int mg_effect_of(const struct mg_call *call, const struct mg_msg *m, const struct mg_item *item); /* MG_EFFECT_ONCE … */
+void mg_retry_sent(struct mg_call *call); /* one attempt is made */
+/* A leg of the call failed. 1: it goes again, now or later; else it is to be told. */
+int mg_retry(struct mg_call *call, const struct mg_link *l, const struct mg_fault *f, uint64_t now_ms);
 
 /* ---- reply.c: the way back -------------------------------------------------------------------------------- */
 extern const struct mg_leg_ops mg_reply_ops; /* the reply goes to the call */

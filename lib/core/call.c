@@ -78,6 +78,7 @@ void mg_call_emit(struct mg_call *call, mg_blob *bytes, int final, int status) {
     call->core->stats.dropped_notifications++;
     return;
   }
+  if (!final) call->spoke = 1;
   leave_sink(call, final);
   send(call->core, call->sink, bytes, final, status, session_of(call, final));
   if (final) mg_call_finish(call);
@@ -141,6 +142,7 @@ void mg_call_forward(struct mg_call *call, mg_blob *src, struct mg_slice doc, st
     else call->core->stats.dropped_notifications++;
     return;
   }
+  if (!final) call->spoke = 1;
   leave_sink(call, final);
   struct mg_outgoing o = {segs, n, final, status, session_of(call, final)};
   call->core->ports->sink_message(call->sink, &o);
@@ -285,6 +287,11 @@ void mg_call_tick(struct mg_core *c, uint64_t now_ms) {
     struct mg_call *call = MG_CONTAINER(top, struct mg_call, deadline);
     mg_heap_del(&c->gathers, &call->deadline);
     if (mg_limits_late(call, now_ms)) continue;
+    if (call->pauses) {
+      call->pauses = 0;
+      call->step(call, now_ms);
+      continue;
+    }
     for (size_t i = 0; i < call->n_waiters; i++) {
       mg_list_del(&call->waiters[i].node);
       call->waiters[i].call = NULL;

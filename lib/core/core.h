@@ -53,7 +53,7 @@ struct mg_ports {
 };
 
 struct mg_stats { /* counters; every drop and every failure has one */
-  uint64_t requests, replies, errors, cancelled, timeouts, overloaded, queued, queue_full, breaker_opened, breaker_refused;
+  uint64_t requests, replies, errors, cancelled, timeouts, overloaded, queued, queue_full, breaker_opened, breaker_refused, retries, retries_refused;
   uint64_t unknown_ids, unknown_tokens, unknown_responses, dropped_notifications, filtered_logs, upstream_protocol;
   uint64_t links_opened, links_lost, links_reaped, links_deaf, crash_loops, contexts_opened, contexts_ended, contexts_revoked, handles_refused;
   uint64_t lists_fetched, lists_cached, tools_refused;

@@ -147,10 +147,17 @@ void mg_request_forward(struct mg_call *call, struct mg_link *l, const struct mg
   if (rc == MCPGW_OK && !l->modern) mg_restore_note(call->ctx, m, l->up);
   if (rc == MCPGW_OK) {
     let_go(call, m);
+    mg_retry_sent(call);
     rc = mg_leg_send(leg, bytes, headers.v, headers.n);
   }
   mg_blob_unref(bytes);
   if (rc == MCPGW_OK) return;
+  if (rc == MCPGW_E_CLOSED) { /* its end has not been told yet */
+    struct mg_fault f = {.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .delivered = MCPGW_DELIVERED_NO, .upstream = l->up->cfg->name,
+                         .text = "the message could not be passed on"};
+    mg_leg_fail(leg, &f, now_ms);
+    return;
+  }
   mg_leg_free(leg);
   mg_call_fail_rc(call, rc, l->up->cfg->name);
 }

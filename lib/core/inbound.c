@@ -200,6 +200,10 @@ static int reason_of(const mcpgw_failure *why, int method) {
   case MCPGW_E_PARSE: return MG_WHY_UPSTREAM_PROTOCOL;
   default: break;
   }
+  if (why->http_status == 429) return MG_WHY_UPSTREAM_UNAVAILABLE; /* for now: it says when */
+  /* a reply that had begun and broke off; the status may be that of an attempt to resume it */
+  if (why->code == MCPGW_E_CLOSED && why->delivered == MCPGW_DELIVERED_YES)
+    return method == MG_M_TOOLS_CALL ? MG_WHY_OUTCOME_UNKNOWN : MG_WHY_UPSTREAM_UNAVAILABLE;
   if (why->http_status >= 400 && why->http_status < 500) return MG_WHY_UPSTREAM_PROTOCOL;
   if (why->delivered != MCPGW_DELIVERED_NO && why->http_status < 300 && method == MG_M_TOOLS_CALL) return MG_WHY_OUTCOME_UNKNOWN;
   return MG_WHY_UPSTREAM_UNAVAILABLE;
@@ -207,8 +211,9 @@ static int reason_of(const mcpgw_failure *why, int method) {
 
 void mg_link_on_failed(struct mg_link *l, uint64_t call, const mcpgw_failure *why, uint64_t now_ms) {
   struct mg_leg *leg = l->state == MG_LINK_DEAD ? NULL : mg_leg_find(l, call);
-  char text[MG_ERR_MAX];
+  char text[MG_ERR_MAX], attempt[24];
   if (!leg) return;
+  snprintf(attempt, sizeof attempt, "%u", leg->call ? leg->call->attempt : 1);
   snprintf(text, sizeof text, "upstream \"%.80s\": %s", l->up->cfg->name, why->text ? why->text : mg_rc_name(why->code));
   struct mg_fault f = {.reason = reason_of(why, leg->method), .code = (int)why->http_status,
                        .delivered = (int)why->delivered, .retry_after_ms = why->retry_after_ms,
@@ -219,7 +224,7 @@ void mg_link_on_failed(struct mg_link *l, uint64_t call, const mcpgw_failure *wh
   }
   if (f.reason == MG_WHY_UPSTREAM_TIMEOUT) l->core->stats.timeouts++;
   mg_log(l->core->log, MG_LOG_WARN, "call.failed", "upstream", l->up->cfg->name, "reason", mg_reason_name(f.reason),
-         "text", text, (char *)0);
+         "attempt", attempt, "text", text, (char *)0);
   mg_leg_fail(leg, &f, now_ms);
 }
 

@@ -133,6 +133,7 @@ static int add_item(struct mg_link *l, int kind, struct mg_table *t, struct mg_s
   int named = kind == MG_LIST_TOOLS || kind == MG_LIST_PROMPTS;
   if (!mg_json_get(raw, mg_json_whole(raw), key_of[kind], &it.name) || it.name.type != MG_JSON_STRING) return MCPGW_OK;
   int rc = item_key(&it);
+  if (rc == MCPGW_OK && kind == MG_LIST_TOOLS && l->up->cfg->trust_annotations) it.effect = mg_effect_noted(raw);
   if (rc == MCPGW_OK && kind == MG_LIST_TOOLS) it.rule = mg_limits_rule(l->up->cfg, mg_slice_z(it.key));
   if (rc == MCPGW_OK && kind == MG_LIST_TOOLS) rc = item_params(l, &it);
   if (rc == MCPGW_OK) it.blocked = mg_pin_blocks(l, kind, mg_slice_z(it.key), raw);

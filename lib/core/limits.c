@@ -31,12 +31,13 @@ static uint64_t of_tool(uint64_t own, uint64_t server) {
 }
 
 void mg_limits_set(struct mg_call *call, struct mg_upstream *up, const struct mg_msg *m, const struct mg_item *item) {
-  if (call->up == up && (!item || call->rule == item->rule)) return;
+  if (call->up == up && (!item || (call->rule == item->rule && !item->effect))) return;
   call->up = up;
   call->rule = rule_of(up->cfg, m, item);
   const struct mg_cfg_tool *tool = mg_limits_tool(call);
   call->total_ms = mg_limits_total(up->cfg, call->method);
   if (tool && tool->timeouts.total_ms) call->total_ms = tool->timeouts.total_ms;
+  call->effect = mg_effect_of(call, m, item);
 }
 
 uint64_t mg_limits_total(const struct mg_cfg_server *cfg, int method) {

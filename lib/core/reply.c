@@ -149,22 +149,10 @@ static void on_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m,
   mg_buf_done(&text);
 }
 
-/* Its link ended (a session that the upstream forgot, mostly) and it was certainly not carried out: it goes
- * again, once. If there was state to lose the new attempt says so instead. */
-static int goes_again(const struct mg_call *call, const struct mg_link *l, const struct mg_fault *f) {
-  return l->state == MG_LINK_DEAD && f->reason == MG_WHY_UPSTREAM_UNAVAILABLE && f->delivered == (int)MCPGW_DELIVERED_NO &&
-         call->blob && !call->resent && !call->core->ending;
-}
-
 static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
-  struct mg_call *call = leg->call;
-  if (!goes_again(call, leg->link, f)) {
-    unsubscribed(call, leg->link);
-    mg_call_fail(call, f);
-    return;
-  }
-  call->resent = 1;
-  call->step(call, now_ms);
+  if (mg_retry(leg->call, leg->link, f, now_ms)) return;
+  unsubscribed(leg->call, leg->link);
+  mg_call_fail(leg->call, f);
 }
 
 const struct mg_leg_ops mg_reply_ops = {on_reply, on_fail};

@@ -105,6 +105,7 @@ static void run(struct mg_call *call, const struct mg_msg *m, uint64_t now_ms) {
   if (mg_pin_check(call, l, m, item, now_ms) != MCPGW_OK) return;
   if (l->modern && m->method == MG_M_TOOLS_CALL && check_params(call, l, m, &item, now_ms) != MCPGW_OK) return;
   if (mg_share_request(call, l, m, now_ms) || mg_cache_serve(call, l, m, now_ms)) return;
+  if (!item && l->up->cfg->trust_annotations && m->method == MG_M_TOOLS_CALL && l->lists) item = tool_of(call, l, m);
   mg_limits_set(call, l->up, m, item);
   if (mg_limits_late(call, now_ms) || mg_gate_enter(call, l, now_ms) != MCPGW_OK) return;
   mg_request_forward(call, l, m, item, now_ms);

@@ -2,6 +2,6 @@ core := brain door link handshake inbound leg call limits request forward reply 
 core += listen feed tap filter tail
 core += report
 core += session context bind share handle
-core += gate breaker suspect
+core += gate breaker retry suspect
 core += cache pin audience
 core += idem idem_op idem_record idem_hub

@@ -303,6 +303,8 @@ int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
       {"queue_full", s->queue_full},
       {"breaker_opened", s->breaker_opened},
       {"breaker_refused", s->breaker_refused},
+      {"retries", s->retries},
+      {"retries_refused", s->retries_refused},
       {"unknown_ids", s->unknown_ids},
       {"unknown_tokens", s->unknown_tokens},
       {"unknown_responses", s->unknown_responses},

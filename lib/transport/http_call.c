@@ -258,7 +258,7 @@ static void request_done(struct http_exchange *x, const struct mg_http_fault *fa
   else if (!ok && (fault || x->mode != MODE_BODY || !text.len || text.ptr[0] != '{' ||
                    text.ptr[text.len - 1] != '}'))
     fail_by_status(x);
-  else if (fault) mg_http_fail(x, fault->rc, MCPGW_DELIVERED_UNKNOWN, fault->text);
+  else if (fault) mg_http_fail(x, fault->rc, MCPGW_DELIVERED_YES, fault->text);
   else if (!text.len)
     mg_http_fail(x, MCPGW_E_PARSE, MCPGW_DELIVERED_YES, "upstream answered with an empty body");
   else deliver_body(x);

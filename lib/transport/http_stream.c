@@ -98,7 +98,7 @@ static void resume_due(void *arg) {
   x->busy++;
   x->resumed = 1;
   if ((rc = get(x)) != MCPGW_OK)
-    mg_http_fail(x, rc, MCPGW_DELIVERED_UNKNOWN, "upstream stream could not be resumed");
+    mg_http_fail(x, rc, MCPGW_DELIVERED_YES, "upstream stream could not be resumed");
   mg_http_exchange_leave(x);
 }
 
@@ -108,15 +108,15 @@ static void resume_later(struct http_exchange *x) {
   slow = x->failures ? backoff_ms(x->failures - 1, RESUME_MS, RESUME_MAX_MS) : 0;
   if (slow > ms) ms = slow;
   if (++x->attempts > RESUME_ATTEMPTS)
-    mg_http_fail(x, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN,
+    mg_http_fail(x, MCPGW_E_CLOSED, MCPGW_DELIVERED_YES,
                  "upstream stream was resumed 100 times without a message");
   else if (wait_then(x, resume_due, ms) != MCPGW_OK)
-    mg_http_fail(x, MCPGW_E_NOMEM, MCPGW_DELIVERED_UNKNOWN, "out of memory");
+    mg_http_fail(x, MCPGW_E_NOMEM, MCPGW_DELIVERED_YES, "out of memory");
 }
 
 void mg_http_stream_ended(struct http_exchange *x) {
   if (!x->modern && x->last_id) resume_later(x);
-  else mg_http_fail(x, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, "stream ended without a response");
+  else mg_http_fail(x, MCPGW_E_CLOSED, MCPGW_DELIVERED_YES, "stream ended without a response");
 }
 
 int mg_http_resume_head(struct http_exchange *x, const struct mg_http_response *r) {
@@ -127,7 +127,7 @@ int mg_http_resume_head(struct http_exchange *x, const struct mg_http_response *
     x->mode = MODE_SKIP;
     return MCPGW_OK;
   }
-  mg_http_fail(x, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN,
+  mg_http_fail(x, MCPGW_E_CLOSED, MCPGW_DELIVERED_YES,
                "stream ended without a response and cannot be resumed");
   return rc;
 }

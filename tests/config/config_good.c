@@ -146,7 +146,7 @@ START_TEST(every_key_of_a_server) {
       "\"first_byte_ms\":3,\"idle_ms\":4,\"total_ms\":5},\"limits\":{\"concurrency\":6,\"queue\":0,"
       "\"children\":8,"
       "\"result_bytes\":1024},\"breaker\":{\"enabled\":false,\"window_ms\":100,\"min_calls\":2,\"failure_percent\":3,"
-      "\"open_ms\":10},\"tools\":{\"z_*\":{\"effect\":\"idempotent\",\"timeouts\":{\"total_ms\":9},"
+      "\"open_ms\":10},\"retries\":{\"attempts\":7,\"budget_percent\":0,\"base_ms\":9},\"tools\":{\"z_*\":{\"effect\":\"idempotent\",\"timeouts\":{\"total_ms\":9},"
       "\"limits\":{\"concurrency\":1}},\"a_?\":{\"effect\":\"read\"},\"*\":{}},\"auth\":{}}}}}");
   const struct mg_cfg_server *s = c->servers;
   ck_assert_int_eq(s->kind, MG_SERVER_HTTP);
@@ -168,6 +168,9 @@ START_TEST(every_key_of_a_server) {
   ck_assert_uint_eq(s->breaker.min_calls, 2);
   ck_assert_uint_eq(s->breaker.failure_percent, 3);
   ck_assert_uint_eq(s->breaker.open_ms, 10);
+  ck_assert_uint_eq(s->retries.attempts, 7);
+  ck_assert_uint_eq(s->retries.budget_percent, 0);
+  ck_assert_uint_eq(s->retries.base_ms, 9);
   ck_assert_uint_eq(s->n_tools, 3);
   ck_assert_str_eq(s->tools[0].glob, "z_*"); /* the order of the file: the first that matches wins */
   ck_assert_str_eq(s->tools[1].glob, "a_?");

@@ -9,7 +9,8 @@
 
 #define TOOL(id, name) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"tools/call\",\"params\":{\"name\":\"" name "\",\"_meta\":{\"progressToken\":\"p\"}}}"
 #define LIST(id) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"tools/list\"}"
-#define A(settings) "{\"a\":{\"url\":\"http://a/mcp\",\"gateway\":{" settings "}}}"
+#define R(settings) "{\"a\":{\"url\":\"http://a/mcp\",\"gateway\":{" settings "}}}"
+#define A(settings) R("\"retries\":{\"attempts\":1}," settings)
 
 /* ---- time --------------------------------------------------------------------------------------------------- */
 

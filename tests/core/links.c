@@ -10,6 +10,7 @@
 
 #define CALL(id) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"tools/call\",\"params\":{\"name\":\"t\"}}"
 #define LIST(id) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"tools/list\"}"
+#define ONE_TRY "{\"a\":{\"url\":\"http://a/mcp\",\"gateway\":{\"retries\":{\"attempts\":1}}}}"
 #define READ(id) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"resources/read\",\"params\":{\"uri\":\"a:1\"}}"
 
 /* ---- failures of one call ------------------------------------------------------------------------------ */
@@ -30,12 +31,13 @@ static const struct {
     {MCPGW_E_PARSE, MCPGW_DELIVERED_YES, 200, CALL("1"), "UPSTREAM_PROTOCOL", "yes"},
     {MCPGW_E_DENIED, MCPGW_DELIVERED_YES, 401, CALL("1"), "UPSTREAM_PROTOCOL", "yes"},
     {MCPGW_E_IO, MCPGW_DELIVERED_YES, 503, CALL("1"), "UPSTREAM_UNAVAILABLE", "yes"},
+    {MCPGW_E_IO, MCPGW_DELIVERED_NO, 429, CALL("1"), "UPSTREAM_UNAVAILABLE", "no"},
 };
 
 START_TEST(a_failure_is_told_for_what_it_is) {
   struct core_rig r;
   char want[100];
-  core_up(&r, ONE, NULL);
+  core_up(&r, ONE_TRY, NULL);
   struct mg_ctx *ctx = core_session(&r, 0, 1);
   struct core_sink *s = core_sink(&r);
   struct core_port *p = core_port(&r, 0);
@@ -55,7 +57,7 @@ END_TEST
 
 START_TEST(a_message_that_cannot_be_sent_was_not_delivered) {
   struct core_rig r;
-  core_up(&r, ONE, NULL);
+  core_up(&r, ONE_TRY, NULL);
   struct mg_ctx *ctx = core_session(&r, 0, 1);
   struct core_sink *s = core_sink(&r);
   r.send_rc = MCPGW_E_LIMIT;
@@ -125,7 +127,7 @@ END_TEST
 
 START_TEST(a_link_that_dies_fails_its_calls) {
   struct core_rig r;
-  core_up(&r, ONE, NULL);
+  core_up(&r, ONE_TRY, NULL);
   struct mg_ctx *ctx = core_session(&r, 0, 1);
   struct core_sink *sent = core_sink(&r), *queued = core_sink(&r), *read = core_sink(&r);
   struct core_port *p = core_port(&r, 0);
@@ -159,7 +161,7 @@ END_TEST
 /* What was not delivered goes again on the next link, once; what may have been is never repeated. */
 START_TEST(undelivered_requests_go_again_once) {
   struct core_rig r;
-  core_up(&r, ONE, NULL);
+  core_up(&r, ONE_TRY, NULL);
   struct mg_ctx *ctx = core_session(&r, 0, 1);
   struct core_sink *s = core_sink(&r);
   core_legacy(ctx, s, CALL("\"k\""));

@@ -12,6 +12,7 @@ Suite *core_listen_suite(void);
 Suite *core_feeds_suite(void);
 Suite *core_contexts_suite(void);
 Suite *core_limits_suite(void);
+Suite *core_retry_suite(void);
 Suite *core_random_suite(void);
 Suite *core_suspect_suite(void);
 Suite *core_registry_suite(void);

@@ -141,14 +141,14 @@ static const struct answer answers[] = {
     {"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\n{}", HOST_FAILED, MCPGW_E_PARSE,
      MCPGW_DELIVERED_YES, 200, 0, "upstream answered with neither json nor an event stream"},
     {"HTTP/1.1 200 OK\r\n" JSON "Content-Length: 100\r\n\r\n{\"resu", HOST_FAILED, MCPGW_E_CLOSED,
-     MCPGW_DELIVERED_UNKNOWN, 200, 0, NULL},
+     MCPGW_DELIVERED_YES, 200, 0, NULL}, /* the reply had begun */
     {"", HOST_FAILED, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, 0, 0, NULL},
     {"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nid: 1\ndata: \n\n", HOST_STREAMING, 0, 0, 0,
      0, NULL},
     {"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {\"method\":\"x\"}\n\n", HOST_FAILED,
-     MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, 200, 0, "stream ended without a response"},
+     MCPGW_E_CLOSED, MCPGW_DELIVERED_YES, 200, 0, "stream ended without a response"},
     {"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: ping\ndata: {}\n\n", HOST_FAILED,
-     MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, 200, 0, "stream ended without a response"},
+     MCPGW_E_CLOSED, MCPGW_DELIVERED_YES, 200, 0, "stream ended without a response"},
 };
 
 START_TEST(each_answer_has_its_meaning) {
@@ -172,6 +172,48 @@ START_TEST(each_answer_has_its_meaning) {
   }
   ck_assert_int_eq(f.up->requests, 1);
   http_fix_down(&f);
+}
+END_TEST
+
+/* What each end of a request proves. 0 nobody listens, 1 gone before a byte was read, 2 gone in the middle of
+ * the body, 3 gone when it had been read whole, 4 gone when the reply had begun. */
+static void goes_at(struct raw_conn *c, void *arg) {
+  struct raw_request r;
+  int stage = *(int *)arg;
+  if (stage == 2) {
+    if (!raw_read_head(c, &r)) return;
+    raw_sleep(100);
+    raw_reset(c);
+    return;
+  }
+  if (stage < 3 || !raw_read(c, &r)) return;
+  raw_request_done(&r);
+  if (stage == 4) raw_send(c, "HTTP/1.1 200 OK\r\n" JSON "Content-Length: 100\r\n\r\n{\"re");
+  raw_sleep(50);
+  raw_reset(c);
+}
+
+START_TEST(what_each_end_proves) {
+  static const uint32_t proves[] = {MCPGW_DELIVERED_NO, MCPGW_DELIVERED_UNKNOWN, MCPGW_DELIVERED_UNKNOWN, MCPGW_DELIVERED_UNKNOWN,
+                                    MCPGW_DELIVERED_YES};
+  int stage = _i;
+  size_t size = stage == 2 ? (size_t)8 << 20 : 100;
+  char *text = malloc(size + 1);
+  memset(text, ' ', size);
+  memcpy(text, "{\"id\":9}", 8);
+  text[size] = 0;
+  http_fix_up(&f, goes_at, &stage);
+  if (stage == 0) {
+    raw_server_free(f.up);
+    f.up = NULL;
+  }
+  f.host->budget.limit = (size_t)64 << 20;
+  ck_assert_int_eq(http_send(&f, 9, text), MCPGW_OK);
+  const struct host_event *ev = http_failure(&f, 9);
+  ck_assert_msg(ev->why.delivered == proves[stage], "stage %d: %u, %s", stage, ev->why.delivered, ev->text);
+  ck_assert_int_eq(fake_host_count(f.host, HOST_SENT, 9), stage > 0); /* the first byte tells, not the last */
+  http_fix_down(&f);
+  free(text);
 }
 END_TEST
 
@@ -444,6 +486,7 @@ Suite *transport_http_suite(void) {
   tcase_add_test(t, the_session_id_travels_from_the_handshake_on);
   tcase_add_test(t, headers_of_message_and_config_meet);
   tcase_add_loop_test(t, each_answer_has_its_meaning, 0, (int)(sizeof answers / sizeof *answers));
+  tcase_add_loop_test(t, what_each_end_proves, 0, 5);
   tcase_add_loop_test(t, a_bad_session_id_fails_the_handshake, 0, 5);
   tcase_add_test(t, a_forgotten_session_closes_the_link);
   tcase_add_loop_test(t, a_lost_session_is_known_by_what_servers_say, 0, (int)(sizeof strangers / sizeof *strangers));

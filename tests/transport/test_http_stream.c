@@ -163,7 +163,7 @@ START_TEST(a_stream_that_cannot_be_resumed_fails_its_call) {
   ck_assert_int_eq(http_send(&f, 4, "{\"id\":4}"), MCPGW_OK);
   const struct host_event *ev = http_failure(&f, 4);
   ck_assert_int_eq(ev->why.code, MCPGW_E_CLOSED);
-  ck_assert_uint_eq(ev->why.delivered, MCPGW_DELIVERED_UNKNOWN);
+  ck_assert_uint_eq(ev->why.delivered, MCPGW_DELIVERED_YES);
   ck_assert_uint_eq(ev->why.http_status, (uint32_t)s.status);
   ck_assert_int_eq(s.gets, 2);
   http_fix_down(&f);
@@ -178,7 +178,7 @@ START_TEST(what_is_not_resumable_is_not_resumed) {
   else ck_assert_int_eq(http_send_as(&f, &modern, "{\"id\":4}"), MCPGW_OK);
   const struct host_event *ev = http_failure(&f, 4);
   ck_assert_int_eq(ev->why.code, MCPGW_E_CLOSED);
-  ck_assert_uint_eq(ev->why.delivered, MCPGW_DELIVERED_UNKNOWN);
+  ck_assert_uint_eq(ev->why.delivered, MCPGW_DELIVERED_YES);
   ck_assert_str_eq(ev->text, "stream ended without a response");
   fake_host_turn(f.host, 250);
   ck_assert_int_eq(s.gets, 0);
