@@ -88,6 +88,7 @@ void json_write(FILE *f, struct json v); /* its bytes; null when there is none *
 /* ---- loop: signals and turns ----------------------------------------------------------------- */
 int loop_signals(void);         /* INT, TERM and HUP are counted from here on, PIPE is harmless */
 unsigned loop_interrupts(void); /* how often */
+void loop_wakes(mcpgw_gateway *gw); /* a signal wakes this gateway from here on; NULL: none */
 /* One turn: waits until the gateway, a signal or one of more has something to do, at most so long (-1: for
  * ever), and lets the gateway work. Returns what the library does. */
 int loop_turn(mcpgw_gateway *gw, struct pollfd *more, nfds_t n_more, int timeout_ms);

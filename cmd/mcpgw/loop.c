@@ -13,12 +13,14 @@
 
 static volatile sig_atomic_t interrupts;
 static int wake[2] = {-1, -1};
+static mcpgw_gateway *volatile waiting; /* to be woken by a signal; NULL: there is none yet, or no more */
 
 static void on_signal(int sig) {
   int saved = errno;
   (void)sig;
   if (interrupts < 1000) interrupts = interrupts + 1;
   if (write(wake[1], "", 1) < 0) errno = 0; /* full: it is awake already */
+  if (waiting) mcpgw_gateway_wakeup(waiting);
   errno = saved;
 }
 
@@ -46,6 +48,10 @@ int loop_signals(void) {
   return EXIT_OK;
 }
 
+void loop_wakes(mcpgw_gateway *gw) {
+  waiting = gw;
+}
+
 unsigned loop_interrupts(void) {
   return (unsigned)interrupts;
 }
@@ -56,6 +62,7 @@ static int shorter(int a, int b) {
 }
 
 int loop_turn(mcpgw_gateway *gw, struct pollfd *more, nfds_t n_more, int timeout_ms) {
+  if (n_more == 0) return mcpgw_gateway_wait(gw, timeout_ms); /* a poll less a turn */
   return loop_turn_full(gw, more, n_more, timeout_ms, 0);
 }
 

@@ -134,12 +134,14 @@ int target_start(struct target *t, const struct args *a, int quiet) {
   options.launcher = t->launcher;
   options.subreaper = t->launcher && be_subreaper();
   rc = mcpgw_gateway_new(&t->gateway, t->config, &options);
+  loop_wakes(t->gateway);
   if (rc == MCPGW_OK) return EXIT_OK;
   if (rc == MCPGW_E_CONFIG) return config_fault(t, rc);
   return say_fail(EXIT_IO, "%s: cannot make the gateway: %s", t->what, mcpgw_strerror(rc));
 }
 
 void target_done(struct target *t) {
+  loop_wakes(NULL);
   mcpgw_gateway_free(t->gateway);
   mcpgw_config_free(t->config);
   free(t->launcher);

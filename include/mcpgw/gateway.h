@@ -104,7 +104,7 @@ MCPGW_API int mcpgw_gateway_timeout_ms(mcpgw_gateway *gateway);
 MCPGW_API int mcpgw_gateway_dispatch(mcpgw_gateway *gateway);                  /* never blocks */
 MCPGW_API int mcpgw_gateway_wait(mcpgw_gateway *gateway, int timeout_ms);      /* one turn that may block so long; -1: for ever */
 MCPGW_API int mcpgw_gateway_run(mcpgw_gateway *gateway); /* MCPGW_OK: stopped; MCPGW_E_AGAIN: woken, or an event waits */
-MCPGW_API void mcpgw_gateway_wakeup(mcpgw_gateway *gateway);                   /* [any] */
+MCPGW_API void mcpgw_gateway_wakeup(mcpgw_gateway *gateway);                   /* [any], signal handlers too */
 /* Graceful: no new connections, calls in flight may finish for so long, streams end properly, children
  * are ended. A second call with 0 hurries. run and dispatch carry it out. */
 MCPGW_API int mcpgw_gateway_stop(mcpgw_gateway *gateway, uint64_t deadline_ms);
