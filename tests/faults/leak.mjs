@@ -2,7 +2,9 @@
 // may ever read another's. They drop connections in mid-call, come back, take turns at ended, forged and foreign
 // session ids and event ids, and cancel what is not theirs. LEAK_CLIENTS (200), LEAK_ROUNDS (6), LEAK_SEED.
 
-import { assert, check, finish, httpPeer, notesServer, serve, sleep, stdioPeer, until } from '../sdk/rig.mjs';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { MCPGW, TMP, assert, check, finish, httpPeer, notesServer, serve, sleep, stdioPeer, tempFile, until } from '../sdk/rig.mjs';
 import { Wire, callBody, meta, modernHeaders, note } from '../sdk/wire.mjs';
 
 const CLIENTS = Number(process.env.LEAK_CLIENTS ?? 200);
@@ -21,10 +23,11 @@ function dice(seed) {
   };
 }
 
+const HANDLE = 'dev.mcpgw/context';
 const tally = () => ({ bytes: 0, leaks: [], wrong: [], done: {}, ended: 0, foreign: 0 });
 
 /** One client, of a kind: { notes: the server is examples/servers/notes.c, else peer.mjs; own: its state there is its
- * own; modern; deaf: its log messages name no request; elsewhere: an endpoint where its session id opens nothing }. Everything it receives is looked through for
+ * own; modern; deaf: its log messages name no request; handles: modern, with handles; elsewhere: an endpoint where its session id opens nothing }. Everything it receives is looked through for
  * marks that are not its own. */
 class Client {
   constructor(i, kind, url, all) {
@@ -47,6 +50,7 @@ class Client {
   async open() {
     this.wire = new Wire(this.url, { sockets: 4 });
     if (!this.kind.modern) await this.wire.initialize();
+    this.handle = undefined;
     [this.sure, this.maybe] = [[], new Set()];
     this.did('session');
   }
@@ -60,11 +64,13 @@ class Client {
     this.look(whole);
     const last = x.events.filter((e) => e.data?.length).at(-1)?.data ?? whole;
     const json = last?.length ? JSON.parse(last.toString()) : undefined;
+    this.handle = json?.result?._meta?.[HANDLE] ?? this.handle;
     return { status: x.status, json, events: x.events };
   }
   /** A call as it goes out: [body, options]. Modern ones count from 1 in each client, too. */
   order(name, args, _meta) {
     const id = ++this.n;
+    if (this.kind.handles && this.handle) _meta = { ..._meta, [HANDLE]: this.handle };
     if (this.kind.modern) return [callBody(id, name, args, { _meta: meta(_meta) }), { headers: modernHeaders('tools/call', name) }];
     return [callBody(id, name, args, _meta && { _meta }), {}];
   }
@@ -121,6 +127,7 @@ class Client {
     const steps = slept.events.filter((e) => e.data?.includes('notifications/progress')).map((e) => JSON.parse(e.data).params);
     const right = steps.length === 2 && steps.every((p, k) => p.progressToken === 0 && p.progress === k + 1);
     if (!right) this.all.wrong.push(`client ${this.i}: progress ${JSON.stringify(steps)}`);
+    if (this.kind.deaf === 'mute') return undefined; // what it logs is for everybody who shares it
     const said = await this.call('say', { mark }, this.kind.modern && { 'io.modelcontextprotocol/logLevel': 'debug' });
     if (!this.kind.deaf && !said.events.some((e) => e.data?.includes(mark) && e.data.includes('notifications/message'))) {
       this.all.wrong.push(`client ${this.i}: its log message did not come`);
@@ -140,6 +147,7 @@ class Client {
     return this.audit('after a cut');
   }
   async ends() {
+    if (this.kind.handles) return this.startsAnew();
     if (this.kind.modern) return this.manyAtOnce();
     const { session } = this.wire;
     await this.exchange(undefined, { method: 'DELETE' });
@@ -152,9 +160,34 @@ class Client {
     old.close();
     return undefined;
   }
+  /** Without its handle it finds nothing; with it, all of it again. */
+  async startsAnew() {
+    await this.audit('before');
+    const { handle, sure, maybe } = this;
+    await this.open();
+    await this.audit('without a handle');
+    await this.keeps();
+    Object.assign(this, { handle, sure, maybe });
+    await this.audit('with the old handle again');
+  }
+  /** Handles that nobody was given: another's with a change, of another gateway, of a context that was ended. */
+  async forges(other) {
+    const theirs = other.handle ?? this.handle ?? 'x'.repeat(90);
+    const at = this.roll(theirs.length);
+    const changed = theirs.slice(0, at) + (theirs[at] === 'A' ? 'B' : 'A') + theirs.slice(at + 1);
+    for (const forged of [changed, theirs.slice(1), ...this.kind.strangers]) {
+      const own = this.handle;
+      this.handle = forged;
+      const { json } = await this.call('list_notes', {});
+      if (json?.error?.code === -31008) this.all.foreign++;
+      else this.all.wrong.push(`client ${this.i}: a forged handle got ${JSON.stringify(json)}`);
+      this.handle = own;
+    }
+  }
   /** Ids that are not its own: forged, and another's, at an endpoint where that one has no business. */
   async pries(others) {
     const other = others[this.roll(others.length)];
+    if (this.kind.handles) return this.forges(other);
     if (this.kind.modern) return this.talks();
     const theirs = other.wire?.session ?? 'x';
     const forged = theirs.replace(/.$/, (c) => (c === 'a' ? 'b' : 'a'));
@@ -197,7 +230,7 @@ async function crowd(what, kind, url) {
   assert.deepEqual(all.leaks.slice(0, 3), [], `${all.leaks.length} leaks`);
   assert.deepEqual(all.broken.slice(0, 2), [], `${all.broken.length} clients failed`);
   assert.deepEqual(all.wrong.slice(0, 3), [], `${all.wrong.length} wrong`);
-  assert.ok(all.bytes > CLIENTS * 100 && (kind.modern || all.foreign > CLIENTS / 4), 'too little happened');
+  assert.ok(all.bytes > CLIENTS * 100 && ((kind.modern && !kind.handles) || all.foreign > CLIENTS / 4), 'too little happened');
 }
 
 async function lives(what, kind, url, count) {
@@ -224,6 +257,7 @@ async function lives(what, kind, url, count) {
 
 const peer = await httpPeer('legacy', '--sse');
 const shared = { http: await httpPeer('modern', '--sse'), stdio: stdioPeer('modern') };
+const old = { http: await httpPeer('legacy', '--sse'), stdio: stdioPeer('legacy') };
 const LIMITS = { limits: { children: 1000, concurrency: 1000, queue: 1000 }, timeouts: { connect_ms: 30_000 } };
 const program = notesServer();
 const gateway = await serve({
@@ -232,6 +266,12 @@ const gateway = await serve({
     http: { url: peer.url, gateway: LIMITS },
     other: { command: program, gateway: LIMITS },
     'modern-http': { url: shared.http.url, gateway: LIMITS },
+    ...Object.fromEntries(
+      ['principal', 'shared'].flatMap((isolation) => [
+        [`${isolation}-http`, { url: old.http.url, gateway: { ...LIMITS, isolation } }],
+        [`${isolation}-stdio`, { command: old.stdio.command, args: old.stdio.args, gateway: { ...LIMITS, isolation } }],
+      ]),
+    ),
     'modern-stdio': { command: shared.stdio.command, args: shared.stdio.args, gateway: LIMITS },
   },
 });
@@ -249,6 +289,36 @@ await check('afterwards no upstream session is open', async () => {
 for (const kind of ['http', 'stdio']) {
   await check(`modern ${kind}, one link for all`, () => crowd(`modern ${kind}, shared`, { modern: true, deaf: kind === 'stdio' }, at(`modern-${kind}`)), 100_000);
 }
+for (const isolation of ['principal', 'shared']) {
+  await check(`legacy HTTP, isolation ${isolation}`, () => crowd(`legacy HTTP, ${isolation}`, { elsewhere }, at(`${isolation}-http`)), 100_000);
+  await check(`legacy stdio, isolation ${isolation}`, () => crowd(`legacy stdio, ${isolation}`, { elsewhere, deaf: 'mute' }, at(`${isolation}-stdio`)), 100_000);
+}
+await check('a link that is shared is one', async () => {
+  const sessions = old.http.notes().filter((n) => n.event === 'initialize').length;
+  const processes = old.stdio.notes().filter((n) => n.event === 'start').length;
+  console.log(`# leak, 800 sessions on shared legacy links: ${sessions} upstream sessions, ${processes} processes`);
+  assert.ok(sessions >= 2 && sessions <= 40 && processes >= 2 && processes <= 8, 'one a principal, or one in all');
+});
+await check('modern, with handles, a context of its own each', async () => {
+  const server = { command: program, gateway: { ...LIMITS, isolation: 'session' } };
+  const settings = { contexts: { no_handle: 'fresh' }, admin: { listen: `unix:${join(TMP, 'admin')}` } };
+  const file = tempFile('handles.json', JSON.stringify({ mcpServers: { notes: server }, gateway: settings }));
+  const [one, other] = [await serve([file]), await serve({ mcpServers: { notes: server }, gateway: { contexts: { no_handle: 'fresh' } } })];
+  const kind = { notes: true, own: true, modern: true, handles: true, strangers: [] };
+  const guest = async (url) => {
+    const client = new Client(0, kind, url, tally());
+    await client.open();
+    await client.keeps();
+    return client.handle;
+  };
+  kind.strangers = [await guest(other.url), await guest(one.url)];
+  for (const line of execFileSync(MCPGW, ['sessions', 'ls', file], { encoding: 'utf8' }).trim().split('\n')) {
+    execFileSync(MCPGW, ['sessions', 'revoke', file, line.split('\t')[0]]);
+  }
+  await crowd('modern, handles', kind, one.url);
+  await one.stop();
+  await other.stop();
+}, 100_000);
 await check('this rig sees a leak where there is one', async () => {
   const all = await lives('modern http, state that is shared on purpose', { modern: true, own: true }, at('modern-http'), 5);
   assert.ok(all.leaks.length > 0 && all.wrong.length > 0, JSON.stringify(all));
@@ -257,4 +327,5 @@ const { code, late } = await gateway.stop();
 await check('it stops in order', async () => assert.ok(code === 0 && !late, `code ${code}, late ${late}`));
 await peer.stop();
 await shared.http.stop();
+await old.http.stop();
 await finish();
