@@ -132,11 +132,14 @@ $(B)/tests/$(1)/run: $(patsubst %.c,$(B)/%.o,$(wildcard tests/$(1)/*.c)) $(SUPPO
 endef
 $(foreach r,$(TEST_ROOMS),$(eval $(call test_room,$(r))))
 .PHONY: test-% test-programs
-test-programs: $(patsubst %,$(B)/tests/%/run,$(TEST_ROOMS)) $(B)/faultproxy
+test-programs: $(patsubst %,$(B)/tests/%/run,$(TEST_ROOMS)) $(B)/faultproxy $(B)/principals
 test-%: $(B)/tests/%/run $(B)/mcpgw-launch
 	CK_DEFAULT_TIMEOUT=60 MCPGW_LAUNCH=$(abspath $(B))/mcpgw-launch $<
 
-# ---- the fault proxy of tests/faults: a program of its own ---------------------------------------------------
+# ---- programs of tests/faults: the fault proxy, and many callers in one process ---------------------------------
+$(B)/principals: $(B)/tests/faults/principals.o $(B)/libmcpgw.a
+	$(call say,ld $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 FAULTPROXY := $(patsubst %.c,$(B)/%.o,$(wildcard tests/support/faultproxy/*.c)) $(B)/tests/bench/util.o
 $(B)/faultproxy: $(FAULTPROXY)
 	$(call say,ld $@)

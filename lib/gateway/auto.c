@@ -99,7 +99,7 @@ int mg_auto_request(struct mcpgw_client *c, struct mg_slice method, struct mg_sl
   if (mg_json_get(params, root, "_meta", &root)) return MCPGW_E_INVALID; /* that member is the era's: written here */
   int rc = MCPGW_OK;
   uint64_t number = c->next_id + 1;
-  if (c->stage == READY_MODERN || c->stage == READY_LEGACY) {
+  if ((c->stage == READY_MODERN || c->stage == READY_LEGACY) && !c->deferred) { /* initialized goes first, what waits too */
     rc = send_request(c, number, method, params);
   } else {
     size_t mark = c->waiting.len;

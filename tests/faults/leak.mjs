@@ -4,7 +4,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { MCPGW, TMP, assert, check, finish, httpPeer, notesServer, serve, sleep, stdioPeer, tempFile, until } from '../sdk/rig.mjs';
+import { BUILD, MARK, MCPGW, TMP, assert, check, finish, httpPeer, notesServer, run, serve, sleep, stdioPeer, tempFile, until } from '../sdk/rig.mjs';
 import { Wire, callBody, meta, modernHeaders, note } from '../sdk/wire.mjs';
 
 const CLIENTS = Number(process.env.LEAK_CLIENTS ?? 200);
@@ -319,6 +319,16 @@ await check('modern, with handles, a context of its own each', async () => {
   await one.stop();
   await other.stop();
 }, 100_000);
+await check('callers in one process, sessions, principals and handles', async () => {
+  const own = (isolation) => ({ url: old.http.url, gateway: { ...LIMITS, isolation } });
+  const notes = { command: program, gateway: { ...LIMITS, isolation: 'session' } };
+  const mcpServers = { session: own('session'), principal: own('principal'), shared: own('shared'), notes };
+  const file = tempFile('principals.json', JSON.stringify({ mcpServers, gateway: { contexts: { no_handle: 'fresh' } } }));
+  const child = run(join(BUILD, 'principals'), [file, join(BUILD, 'mcpgw-launch'), MARK]);
+  child.stdout.pipe(process.stdout);
+  const { code } = await child.ended;
+  assert.equal(code, 0, child.errors.slice(0, 1500));
+}, 200_000);
 await check('this rig sees a leak where there is one', async () => {
   const all = await lives('modern http, state that is shared on purpose', { modern: true, own: true }, at('modern-http'), 5);
   assert.ok(all.leaks.length > 0 && all.wrong.length > 0, JSON.stringify(all));

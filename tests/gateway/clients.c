@@ -93,6 +93,25 @@ START_TEST(a_client_negotiates_by_itself) {
 }
 END_TEST
 
+/* Nobody is there to wait for: initialize is answered while the client is being opened. */
+START_TEST(a_request_at_once_after_a_quick_hello_waits_its_turn) {
+  struct gwt g;
+  memset(&g, 0, sizeof g);
+  ck_assert_int_eq(mcpgw_config_new(&g.config), MCPGW_OK);
+  ck_assert_int_eq(mcpgw_config_add_custom(g.config, "a", 1), MCPGW_OK);
+  ck_assert_int_eq(mcpgw_config_add_custom(g.config, "b", 1), MCPGW_OK);
+  ck_assert_int_eq(mcpgw_gateway_new(&g.gw, g.config, NULL), MCPGW_OK);
+  mcpgw_client *c = open_client(&g, NULL, MCPGW_CLIENT_LEGACY);
+  uint64_t first = request(c, "tools/list", NULL), second = request(c, "ping", NULL);
+  expect_text(&g, c, MCPGW_EVENT_READY, 0, "2025-11-25");
+  expect_text(&g, c, MCPGW_EVENT_REPLY, first, "\"dev.mcpgw/unavailable\"");
+  expect_text(&g, c, MCPGW_EVENT_REPLY, second, "\"result\"");
+  mcpgw_client_close(c);
+  mcpgw_gateway_free(g.gw);
+  mcpgw_config_free(g.config);
+}
+END_TEST
+
 START_TEST(messages_before_the_reply) {
   struct gwt g;
   gwt_up(&g, "", 1);
@@ -395,6 +414,7 @@ Suite *gateway_clients_suite(void) {
   TCase *t = tcase_create("auto");
   tcase_set_timeout(t, 30);
   tcase_add_loop_test(t, a_client_negotiates_by_itself, 0, (int)(sizeof ways / sizeof ways[0]));
+  tcase_add_test(t, a_request_at_once_after_a_quick_hello_waits_its_turn);
   tcase_add_loop_test(t, messages_before_the_reply, 0, 2);
   tcase_add_loop_test(t, cancelling_a_request, 0, 2);
   tcase_add_loop_test(t, cancelling_before_ready, 0, 2);
