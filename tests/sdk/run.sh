@@ -10,7 +10,7 @@ build=$(cd "${1:-../../build}" && pwd) || exit 2
 node=${NODE:-$here/../conformance/node_modules/node/bin/node}
 [ -x "$node" ] || { echo "run npm ci in tests/conformance first" >&2; exit 2; }
 [ -x "$build/mcpgw" ] || { echo "there is no $build/mcpgw: run make first" >&2; exit 2; }
-[ $# -gt 0 ] || set -- ${RIGS:-isolation bytes faults streams memory aggregate crowd nginx}
+[ $# -gt 0 ] || set -- ${RIGS:-isolation bytes faults streams memory aggregate crowd stale nginx}
 mkdir -p out || exit 2
 : >out/all.txt
 pid=
