@@ -123,7 +123,9 @@ void mg_core_free(struct mg_core *c) {
   mg_blob_unref(c->spare);
   mg_seal_key_free(c->cursor_key);
   for (size_t i = 0; c->ups && i < c->n_ups; i++) {
-    if (c->ups[i]) mg_gates_done(&c->ups[i]->gates);
+    if (!c->ups[i]) continue;
+    mg_gates_done(&c->ups[i]->gates);
+    mg_known_drop(c->ups[i]);
     mg_free(c->ups[i]);
   }
   mg_free(c->ups);

@@ -109,6 +109,12 @@ struct mg_upstream {
   size_t n_ready;         /* links that are READY */
   struct mg_upstream_stats stats;
   struct mg_list feeds;   /* what its listeners share, see feed.h */
+  struct {
+    int asked;        /* it has been looked up */
+    mg_blob *value;   /* what was written down the last time, until the server has spoken; or NULL */
+    unsigned char saved[32]; /* digest of what is written down now */
+    uint64_t saved_ms;
+  } known;
   struct mg_gates gates;  /* of all its links, unless each is a process of its own */
 };
 
@@ -293,6 +299,7 @@ struct mg_core {
   size_t n_queued;                 /* of them, those that wait for a place */
   struct mg_list ready;            /* calls to be stepped in the next turn */
   int draining, ending; /* no new requests; no new links */
+  struct mg_known_port known;
   struct mg_stats stats;
 };
 
@@ -369,7 +376,7 @@ void mg_link_set_state(struct mg_link *l, int state);
 int mg_handshake_start(struct mg_link *l, uint64_t now_ms);
 /* Asks a ready link whether anybody is there: ping, or server/discover in the modern era. */
 int mg_handshake_probe(struct mg_link *l, const struct mg_leg_ops *ops, uint64_t now_ms);
-void mg_link_initialized(struct mg_link *l); /* sends notifications/initialized once, then listens */
+void mg_link_initialized(struct mg_link *l, uint64_t now_ms); /* sends notifications/initialized once, then listens */
 void mg_link_joined(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms); /* a context that lost another, or came late */
 
 /* ---- suspect.c ----------------------------------------------------------------------------------------- */
@@ -476,6 +483,7 @@ int mg_task_owner(struct mg_call *call, struct mg_slice task_id); /* upstream of
  * waits. Other: it cannot be had. */
 int mg_catalog_need(struct mg_link *l, int kind, int fresh, struct mg_call *call, uint64_t now_ms);
 void mg_catalog_stale(struct mg_link *l, int kind);
+void mg_catalog_verify(struct mg_link *l, uint64_t now_ms); /* tables from the last run are fetched anew; nobody waits */
 uint64_t mg_catalog_left(const struct mg_link *l, int kind, const struct mg_table *t, uint64_t now_ms); /* fresh for so long, ms */
 void mg_catalog_changed(struct mg_link *l, int kind, uint64_t now_ms); /* the upstream said so */
 void mg_catalog_done(struct mg_link *l);
@@ -503,6 +511,13 @@ struct mg_table *mg_audience_own(struct mg_link *l, int kind, const char *princi
 /* Walks all tables of a kind: *at starts as NULL; NULL at the end. */
 struct mg_table *mg_audience_next(struct mg_link *l, int kind, struct mg_list **at);
 void mg_audience_done(struct mg_link *l);
+
+/* ---- known.c ---------------------------------------------------------------------------------------------- */
+void mg_known_recall(struct mg_upstream *up); /* once an upstream: what was written down of it */
+void mg_known_drop(struct mg_upstream *up);                    /* it has spoken for itself, or is to go */
+void mg_known_lists(struct mg_link *l, uint64_t now_ms);       /* a new link's tables, for routing only */
+mg_blob *mg_known_hello(const struct mg_link *l);              /* its DiscoverResult; OWNED, or NULL */
+void mg_known_save(struct mg_link *l, uint64_t now_ms);        /* something of it is new */
 
 /* ---- pin.c -------------------------------------------------------------------------------------------------- */
 /* A definition that a server lists: 1: not as it was pinned, and to be left out. Says in the log what differs. */

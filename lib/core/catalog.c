@@ -134,7 +134,7 @@ static struct mg_table *belongs(struct mg_link *l, int kind, const char *princip
     common->settled_ms = 0;
   }
   common->is_private = next->is_private;
-  return next->is_private ? mg_audience_own(l, kind, principal) : common;
+  return !next->is_private ? common : principal ? mg_audience_own(l, kind, principal) : NULL;
 }
 
 static void failed(struct mg_load *load, const char *why, uint64_t now_ms) {
@@ -157,7 +157,9 @@ static void settle(struct mg_load *load, const char *failure, uint64_t now_ms) {
     to->stale = load->outdated;
     if (t != to && t->state == MG_TABLE_LOADING) t->state = MG_TABLE_UNKNOWN;
     l->core->stats.lists_fetched++;
-  } else {
+    mg_known_drop(l->up);
+    mg_known_save(l, now_ms);
+  } else if (load->principal) {
     failed(load, "too many callers have lists of their own", now_ms);
   }
   load_free(load);
@@ -260,12 +262,13 @@ static int fresh_enough(const struct mg_link *l, int kind, const struct mg_table
   return mg_catalog_left(l, kind, t, now_ms) > 0;
 }
 
+/* call: who asks; NULL: the gateway itself, to whom a private list is of no use. */
 static int start(struct mg_link *l, int kind, struct mg_table *t, const struct mg_call *call, uint64_t now_ms) {
   struct mg_fault why;
   if (mg_breaker_ask(l->up, l->ctx, now_ms, &why) != MCPGW_OK) return MCPGW_E_CLOSED; /* what was known is served meanwhile */
   struct mg_load *load = mg_calloc(1, sizeof *load);
   if (!load) return MCPGW_E_NOMEM;
-  if (mg_audience_is_common(l) && !(load->principal = mg_strdup(mg_call_principal(call)))) {
+  if (call && mg_audience_is_common(l) && !(load->principal = mg_strdup(mg_call_principal(call)))) {
     load_free(load);
     return MCPGW_E_NOMEM;
   }
@@ -281,6 +284,13 @@ static int start(struct mg_link *l, int kind, struct mg_table *t, const struct m
   t->load = load;
   if (t->state != MG_TABLE_READY) t->state = MG_TABLE_LOADING;
   return MCPGW_OK;
+}
+
+void mg_catalog_verify(struct mg_link *l, uint64_t now_ms) {
+  for (int k = 0; l->lists && k < MG_LIST_KINDS; k++) {
+    struct mg_table *t = &l->lists[k];
+    if (t->state == MG_TABLE_READY && !t->generation && !t->load && mg_link_has_list(l, k)) start(l, k, t, NULL, now_ms);
+  }
 }
 
 int mg_catalog_need(struct mg_link *l, int kind, int fresh, struct mg_call *call, uint64_t now_ms) {

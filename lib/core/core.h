@@ -67,6 +67,14 @@ int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *po
 /* The keys that seal handles: the newest, and the one before it (or NULL) for those that are still about.
  * BORROWED until the next call. Without them handles end with the process. */
 void mg_core_set_keys(struct mg_core *c, const struct mg_seal_key *newest, const struct mg_seal_key *before);
+/* What outlives the process of what upstreams said (known.c). recall: the value kept under a key, OWNED, or NULL.
+ * keep: some time soon; nobody waits for it. Without a port nothing is kept. */
+struct mg_known_port {
+  mg_blob *(*recall)(void *arg, struct mg_slice key);
+  void (*keep)(void *arg, struct mg_slice key, struct mg_slice value);
+  void *arg;
+};
+void mg_core_set_known(struct mg_core *c, const struct mg_known_port *port);
 void mg_core_free(struct mg_core *c);    /* as mg_core_end_all, then frees */
 void mg_core_end_all(struct mg_core *c); /* ends contexts and links, fails calls */
 const struct mg_stats *mg_core_stats(const struct mg_core *c);

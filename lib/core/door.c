@@ -33,7 +33,7 @@ static void initialized(struct mg_ctx *ctx, uint64_t now_ms) {
   mg_sessions_confirm(ctx->session, now_ms);
   for (size_t i = ctx->view.first; i < ctx->view.first + ctx->view.n; i++) {
     struct mg_bind *b = mg_bind_find(ctx, ctx->core->ups[i]);
-    if (b && b->link && b->link->ctx) mg_link_initialized(b->link);
+    if (b && b->link && b->link->ctx) mg_link_initialized(b->link, now_ms);
   }
 }
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/brain.h"
+#include "core/feed.h"
 
 #define PROBE_SURE_MS 3600000 /* an upstream that is legacy by its own word is asked again after so long */
 #define PROBE_SILENT_MS 60000 /* one that merely said nothing */
@@ -67,10 +67,13 @@ static void ready(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uin
   l->up->error[0] = 0;
   mg_log(l->core->log, MG_LOG_INFO, "link.ready", "upstream", l->up->cfg->name, "revision",
          mg_revision_name(l->revision), "context", mg_ctx_tag(l->ctx), (char *)0);
-  if (mg_link_is_common(l) || (l->ctx && l->ctx->initialized)) mg_link_initialized(l);
+  if (mg_link_is_common(l) || (l->ctx && l->ctx->initialized)) mg_link_initialized(l, now_ms);
   for (struct mg_list *n = l->binds.next; n != &l->binds; n = n->next)
     mg_link_joined(l, mg_bind_of(n)->ctx, now_ms); /* it comes late, or replaces another */
   mg_wake(&l->waiters, now_ms);
+  if (!l->modern || l->state != MG_LINK_READY) return;
+  mg_catalog_verify(l, now_ms);
+  mg_known_save(l, now_ms);
 }
 
 static void refused(struct mg_link *l, const struct mg_msg *m, const char *what, uint64_t now_ms) {
@@ -129,6 +132,34 @@ static int lists_modern(const struct mg_msg *m) {
   return 0;
 }
 
+/* The link was taken for ready by what was written down of its server, which has now spoken for itself. */
+static void verified(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
+  struct mg_msg was;
+  struct mg_wire_fault why;
+  int same = mg_wire_parse(mg_blob_slice(l->hello), &was, &why) == MCPGW_OK &&
+             mg_json_same(mg_msg_raw(&was, MG_S_RESULT), mg_msg_raw(m, MG_S_RESULT));
+  mg_blob_unref(l->hello);
+  l->hello = mg_blob_ref(bytes);
+  l->caps = capabilities_of(m);
+  mg_breaker_greeted(l);
+  if (!same) mg_feed_changed(l->up, MG_WANT_TOOLS | MG_WANT_PROMPTS | MG_WANT_RESOURCES);
+  mg_catalog_verify(l, now_ms);
+  mg_known_save(l, now_ms);
+}
+
+/* Calls need not wait for the probe of an upstream that is known: it is under way. */
+static void take_for_ready(struct mg_link *l) {
+  struct mg_msg m;
+  struct mg_wire_fault why;
+  mg_blob *hello = l->state == MG_LINK_OPENING ? mg_known_hello(l) : NULL;
+  if (hello && mg_wire_parse(mg_blob_slice(hello), &m, &why) == MCPGW_OK && m.kind == MG_RESULT && lists_modern(&m)) {
+    l->hello = mg_blob_ref(hello);
+    l->caps = capabilities_of(&m);
+    mg_link_set_state(l, MG_LINK_READY);
+  }
+  mg_blob_unref(hello);
+}
+
 static void on_discover(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int status, uint64_t now_ms) {
   struct mg_link *l = leg->link;
   int64_t code = 0;
@@ -136,7 +167,8 @@ static void on_discover(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg 
   if (m->kind == MG_RESULT) {
     if (lists_modern(m)) {
       l->up->speaks_modern = 1;
-      ready(l, bytes, m, now_ms);
+      if (l->state == MG_LINK_READY) verified(l, bytes, m, now_ms);
+      else ready(l, bytes, m, now_ms);
     } else {
       not_modern(l, 1, now_ms);
     }
@@ -190,14 +222,17 @@ static int send(struct mg_link *l, int method, const struct mg_leg_ops *ops, uin
 }
 
 int mg_handshake_start(struct mg_link *l, uint64_t now_ms) {
-  return l->modern ? send(l, MG_M_DISCOVER, &discover_ops, now_ms) : send(l, MG_M_INITIALIZE, &initialize_ops, now_ms);
+  if (!l->modern) return send(l, MG_M_INITIALIZE, &initialize_ops, now_ms);
+  int rc = send(l, MG_M_DISCOVER, &discover_ops, now_ms);
+  if (rc == MCPGW_OK) take_for_ready(l);
+  return rc;
 }
 
 int mg_handshake_probe(struct mg_link *l, const struct mg_leg_ops *ops, uint64_t now_ms) {
   return send(l, l->modern ? MG_M_DISCOVER : MG_M_PING, ops, now_ms);
 }
 
-void mg_link_initialized(struct mg_link *l) {
+void mg_link_initialized(struct mg_link *l, uint64_t now_ms) {
   static const char text[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
   if (l->modern || l->initialized || l->state != MG_LINK_READY) return;
   l->initialized = 1;
@@ -205,4 +240,5 @@ void mg_link_initialized(struct mg_link *l) {
   if (bytes) mg_link_notify(l, bytes);
   mg_blob_unref(bytes);
   l->core->ports->link_listen(l->port, mg_revision_name(l->revision));
+  mg_catalog_verify(l, now_ms);
 }

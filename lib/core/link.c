@@ -66,6 +66,7 @@ static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, str
   struct mg_core *c = up->core;
   up->error[0] = 0;
   up->crowded = 0;
+  mg_known_recall(up);
   struct mg_link *l = link_new(up, ctx);
   struct mg_err said;
   mg_err_clear(&said);
@@ -93,6 +94,7 @@ static struct mg_link *link_open(struct mg_upstream *up, struct mg_ctx *ctx, str
   c->stats.links_opened++;
   up->stats.links_opened++;
   mg_breaker_opened(l);
+  mg_known_lists(l, now_ms);
   if (mg_place_put(l) == MCPGW_OK && mg_handshake_start(l, now_ms) == MCPGW_OK) return l;
   mg_link_die(l, "the handshake could not be sent", MCPGW_DELIVERED_NO, 0, now_ms);
   why->text = up->error;

@@ -3,5 +3,5 @@ core += listen feed tap filter tail
 core += report
 core += session context bind share handle
 core += gate breaker retry suspect
-core += cache pin audience
+core += cache pin audience known
 core += idem idem_op idem_record idem_hub

@@ -8,6 +8,7 @@ int main(void) {
   srunner_add_suite(runner, core_links_suite());
   srunner_add_suite(runner, core_lists_suite());
   srunner_add_suite(runner, core_cache_suite());
+  srunner_add_suite(runner, core_known_suite());
   srunner_add_suite(runner, core_fresh_suite());
   srunner_add_suite(runner, core_modern_suite());
   srunner_add_suite(runner, core_listen_suite());

@@ -6,6 +6,7 @@ Suite *core_legacy_suite(void);
 Suite *core_links_suite(void);
 Suite *core_lists_suite(void);
 Suite *core_cache_suite(void);
+Suite *core_known_suite(void);
 Suite *core_fresh_suite(void);
 Suite *core_modern_suite(void);
 Suite *core_listen_suite(void);
