@@ -60,7 +60,9 @@ void mg_link_joined(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms) {
 }
 
 static void ready(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {
-  l->hello = mg_blob_ref(bytes);
+  struct mg_slice said = mg_blob_slice(bytes);
+  l->hello = mg_blob_copy(l->core->budget, said.ptr, said.len); /* kept long: without the room it grew into */
+  if (!l->hello) l->hello = mg_blob_ref(bytes);
   l->caps = capabilities_of(m);
   mg_link_set_state(l, MG_LINK_READY);
   mg_breaker_greeted(l);

@@ -46,7 +46,8 @@ static struct mg_link *link_new(struct mg_upstream *up, struct mg_ctx *ctx) {
   mg_list_init(&l->questions);
   l->legs = mg_map_new(MG_MAX_LEGS);
   mg_list_init(&l->waiters);
-  int needs_lists = l->modern || !l->ctx || ctx->view.n > 1 || up->cfg->trust_annotations || up->core->config->pin.mode != MG_PIN_OFF;
+  /* pins ask for them when they must */
+  int needs_lists = l->modern || !l->ctx || ctx->view.n > 1 || up->cfg->trust_annotations;
   if (needs_lists) l->lists = mg_tables_new();
   mg_list_init(&l->audience);
   /* each process is a server of its own: sixteen busy sessions must not hold up the seventeenth's */

@@ -71,6 +71,7 @@ int mg_pin_check(struct mg_call *call, struct mg_link *l, const struct mg_msg *m
                  uint64_t now_ms) {
   int kind = m->method == MG_M_TOOLS_CALL ? MG_LIST_TOOLS : m->method == MG_M_PROMPTS_GET ? MG_LIST_PROMPTS : -1;
   if (kind < 0 || !blocks(l) || !is_pinned(l)) return MCPGW_OK;
+  if (!l->lists && !(l->lists = mg_tables_new())) return deny(call, l, "out of memory"); /* a session of this server alone */
   if (!item && mg_link_has_list(l, kind)) {
     if (mg_catalog_need(l, kind, 0, call, now_ms) == MCPGW_E_AGAIN) return MCPGW_E_AGAIN;
     item = named(call, l, kind, m);
