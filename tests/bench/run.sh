@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh [SECTION...]: the bench of DESIGN section 16. Sections: calls syscalls heap idle scan cold size (all).
+# run.sh [SECTION...]: the bench of DESIGN section 16. Sections: calls syscalls heap idle contexts scan cold size (all).
 #   Figures are ratios within one run: the proxies alternate, each is pinned to cpu 0 while load and upstream
 #   share cpu 1, and medians of ROUNDS rounds are printed. What is not there is n/a. Everything is on loopback
 #   and ends with this script. Exit 1 if a budget was missed.
@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd) || exit 2
 B=${B:-build} ROUNDS=${ROUNDS:-3} SECS=${SECS:-3} CONNECTIONS=${CONNECTIONS:-32} STREAMS=${STREAMS:-9000}
 ERAS=${ERAS:-legacy modern}
 tools=$B/bench
-for tool in upstream load curlproxy idle cold; do
+for tool in upstream load curlproxy idle cold contexts; do
   [ -x "$tools/$tool" ] || { echo "bench: $tools/$tool is missing: run make bench" >&2; exit 2; }
 done
 ulimit -n "$(ulimit -Hn)"
@@ -319,6 +319,22 @@ section_idle() {
   done
 }
 
+# Their servers are out of reach: the contexts get no link.
+section_contexts() {
+  local line
+  echo '{"mcpServers": {"a": {"url": "http://127.0.0.1:9/mcp"}, "b": {"url": "http://127.0.0.1:9/mcp"}}}' >"$work/apart.json"
+  XDG_STATE_HOME=$work/state launch mcpgw "$proxy_cpu" "$B/mcpgw" serve "$work/apart.json" --listen 127.0.0.1:0
+  pid=${running[mcpgw]}
+  if url_of mcpgw && line=$("$tools/contexts" "$url" --pid "$pid" 2>"$work/load.err"); then
+    echo "contexts without a link: $line"
+    budget "resident memory a context, KiB" "$(field rss_kib <<<"$line")" 4
+    budget "find by id and touch, ns" "$(field find_ns <<<"$line")" 1000
+  else
+    explain mcpgw
+  fi
+  stop mcpgw
+}
+
 section_scan() {
   if [ -x "$tools/scan_bench" ]; then
     echo "scanner beside jansson:"
@@ -347,7 +363,7 @@ section_size() {
 cpus=$(nproc)
 taskset -cp "$load_cpu" $$ >/dev/null # what we start from here on is the load, unless it is told otherwise
 echo "bench: $cpus cpus, $(uname -r), proxy on cpu $proxy_cpu, load and upstream on cpu $load_cpu"
-for section in ${*:-calls syscalls heap idle scan cold size}; do
+for section in ${*:-calls syscalls heap idle contexts scan cold size}; do
   declare -F "section_$section" >/dev/null || { echo "bench: no section $section" >&2; exit 2; }
   "section_$section"
 done
