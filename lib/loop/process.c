@@ -31,7 +31,7 @@ struct birth {
   const struct mg_process_start *o;
   int close_most;
   int failed; /* errno, written by the child */
-  _Alignas(64) char stack[STACK_BYTES];
+  _Alignas(16) char stack[STACK_BYTES];
 };
 
 /* ---- in the child -------------------------------------------------------------------------------- */
