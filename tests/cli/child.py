@@ -37,6 +37,11 @@ def call(ident, name, arguments):
     elif name == "stderr":
         flood(2, arguments["megabytes"])
         text_result(ident, "after stderr")
+    elif name == "chatter":  # every line of it is a proper message
+        line = b'{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"%s"}}\n' % (b"x" * 900)
+        for _ in range(arguments["megabytes"] * 16):
+            os.write(1, line * 66)
+        text_result(ident, "after chatter")
     elif name == "nan":
         send('{"jsonrpc":"2.0","id":%s,"result":{"structuredContent":{"x":NaN},"content":[]}}' % json.dumps(ident))
     elif name == "silent":
@@ -62,7 +67,7 @@ for line in sys.stdin:
     elif method == "tools/list":
         send(json.dumps({"jsonrpc": "2.0", "id": ident, "result": {"tools": [
             {"name": n, "inputSchema": {"type": "object"}} for n in
-            ("breed", "garbage", "stderr", "nan", "silent", "die", "about", "pid")]}}))
+            ("breed", "garbage", "stderr", "chatter", "nan", "silent", "die", "about", "pid")]}}))
     elif method == "tools/call":
         call(ident, params["name"], params.get("arguments", {}))
     elif ident is not None and method:

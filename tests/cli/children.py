@@ -295,7 +295,7 @@ def floods():
     s, other = Session(g, "/mcp/c"), Session(g, "/mcp/notes")
     other.call("add_note", text="x")
     rss = g.rss_kib()
-    for tool in ("garbage", "stderr"):
+    for tool in ("garbage", "stderr", "chatter"):
         done, slowest, most = [], 0.0, 0
         t = threading.Thread(target=lambda: done.append(s.call(tool, megabytes=100)))
         started = time.monotonic()
