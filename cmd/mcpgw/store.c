@@ -58,7 +58,7 @@ static void report(const struct args *a, const char *text) {
   struct json whole;
   size_t at;
   if (a->given & OPT_JSON) puts(text);
-  else if (json_read(text, strlen(text), &whole, &at) == EXIT_OK) show(whole, "");
+  else if (json_read(text, strlen(text), &whole, &at)) show(whole, "");
 }
 
 static int look(const struct args *a, mcpgw_store *s, const char *dir, int (*ask)(mcpgw_store *, char **)) {

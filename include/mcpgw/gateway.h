@@ -62,6 +62,9 @@ MCPGW_API int mcpgw_config_pinned(const mcpgw_config *config, const char *server
  * until the configuration changes; the token is a secret. */
 MCPGW_API const char *mcpgw_config_admin_listen(const mcpgw_config *config);
 MCPGW_API const char *mcpgw_config_admin_token(const mcpgw_config *config);
+/* Where keys and records are kept; NULL: nowhere. COPIED. */
+MCPGW_API int mcpgw_config_set_state_dir(mcpgw_config *config, const char *path);
+MCPGW_API const char *mcpgw_config_state_dir(const mcpgw_config *config); /* NULL: none. BORROWED until it changes */
 /* Why the last call failed; "" when it did not. BORROWED until the next call with this handle. */
 MCPGW_API const char *mcpgw_config_error(const mcpgw_config *config);
 MCPGW_API size_t mcpgw_config_servers(const mcpgw_config *config);
@@ -80,6 +83,8 @@ typedef struct mcpgw_gateway_options {
   void (*log)(void *data, int level, const char *line, size_t len);
   void *log_data;
   const char *launcher; /* absolute path of mcpgw-launch; NULL: children are spawned directly (see CAVEATS) */
+  /* A store of yours, shared by several gateways perhaps; referenced. NULL: one in the configuration's state_dir. */
+  struct mcpgw_store *store;
 } mcpgw_gateway_options;
 /* [any] Fills in defaults and struct_size. */
 MCPGW_API void mcpgw_gateway_options_init(mcpgw_gateway_options *options);

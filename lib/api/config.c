@@ -101,6 +101,17 @@ int mcpgw_config_set_listen(mcpgw_config *config, const char *addr) {
   return rc;
 }
 
+int mcpgw_config_set_state_dir(mcpgw_config *config, const char *path) {
+  int rc = writable(config);
+  if (rc == MCPGW_OK) rc = mg_config_set_state_dir(config->snapshot, path);
+  if (rc == MCPGW_E_INVALID && config) mg_err_set(&config->err, rc, "a state directory has a name");
+  return rc;
+}
+
+const char *mcpgw_config_state_dir(const mcpgw_config *config) {
+  return config ? config->snapshot->state_dir : NULL;
+}
+
 int mcpgw_config_set_insecure_plain_http(mcpgw_config *config, int32_t yes) {
   int rc = writable(config);
   if (rc == MCPGW_OK) config->snapshot->insecure_plain_http = yes != 0;

@@ -136,6 +136,14 @@ int mg_config_set_listen(struct mg_config *c, const char *addr) {
   return MCPGW_OK;
 }
 
+int mg_config_set_state_dir(struct mg_config *c, const char *path) {
+  if (path && !*path) return MCPGW_E_INVALID;
+  const char *copy = path ? mg_config_dup(mg_config_snap(c), mg_slice_z(path)) : NULL;
+  if (path && !copy) return MCPGW_E_NOMEM;
+  c->state_dir = copy;
+  return MCPGW_OK;
+}
+
 /* ---- exposure --------------------------------------------------------------------------------------- */
 static int check_addr(const struct mg_config *c, const char *key, const char *addr, struct mg_err *err) {
   if (c->insecure_plain_http || mg_config_loopback(mg_slice_z(addr))) return MCPGW_OK;

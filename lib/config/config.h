@@ -90,8 +90,7 @@ struct mg_config {
   int log_level;            /* MG_LOG_* */
   int insecure_plain_http;  /* 0; set by --insecure-plain-http, never by a document */
   /* The objects auth, policy and trace (and a server's auth) belong to later versions: accepted empty; a
-   * non-empty one is an error that says so. idempotency and store are read and range-checked, with a note
-   * that nothing uses them yet. */
+   * non-empty one is an error that says so. */
 };
 
 /* text: JSON (strict; a byte order mark is tolerated). env: NULL-terminated NAME=value array for ${VAR}.
@@ -135,5 +134,6 @@ int mg_config_lock(struct mg_config *c, struct mg_err *err);
 int mg_config_pinned(const struct mg_config *c, struct mg_slice server, int kind, struct mg_slice name,
                      struct mg_slice definition, struct mg_buf *changed);
 
+int mg_config_set_state_dir(struct mg_config *c, const char *path); /* NULL: none */
 int mg_config_set_listen(struct mg_config *c, const char *addr); /* replaces all; NULL: none; else INVALID */
 #endif

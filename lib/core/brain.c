@@ -65,6 +65,7 @@ int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *po
   c->ports_arg = ports_arg;
   c->budget = budget;
   c->log = log;
+  mg_sink_init(&c->nowhere);
   mg_list_init(&c->links);
   mg_list_init(&c->calls);
   mg_list_init(&c->ready);
@@ -114,6 +115,7 @@ void mg_core_free(struct mg_core *c) {
   mg_core_end_all(c);
   mg_feed_free_all(c);
   bury(c);
+  mg_once_free(c);
   mg_sessions_free(c->sessions);
   mg_heap_done(&c->deadlines);
   mg_heap_done(&c->gathers);
@@ -174,6 +176,7 @@ uint64_t mg_core_next_ms(const struct mg_core *c) {
   const struct mg_heap *heaps[] = {&c->deadlines, &c->gathers, &c->feeds, &c->questions};
   uint64_t at = mg_sessions_next_ms(c->sessions);
   if (mg_bind_next_ms(c) < at) at = mg_bind_next_ms(c);
+  if (mg_once_next_ms(c) < at) at = mg_once_next_ms(c);
   for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++)
     if (top_ms(heaps[i]) < at) at = top_ms(heaps[i]);
   return at;
@@ -186,6 +189,7 @@ void mg_core_tick(struct mg_core *c, uint64_t now_ms) {
   mg_reverse_tick(c, now_ms);
   mg_feed_tick(c, now_ms);
   mg_sessions_tick(c->sessions, now_ms);
+  mg_once_tick(c, now_ms);
   mg_gate_run(c, now_ms);
   mg_bind_tick(c, now_ms);
 }

@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "core/breaker.h"
 #include "core/core.h"
+#include "core/once.h"
 #include "core/session.h"
 #include "json/splice.h"
 
@@ -240,6 +241,7 @@ struct mg_call { /* one request from downstream */
   size_t n_legs;
   struct mg_listen *listen;
   struct mg_cached *asks; /* a kept reply that it fetches anew */
+  struct mg_once once;
 };
 
 struct mg_leg_ops {
@@ -300,6 +302,10 @@ struct mg_core {
   struct mg_list ready;            /* calls to be stepped in the next turn */
   int draining, ending; /* no new requests; no new links */
   struct mg_known_port known;
+  struct mg_once_port once_port;
+  struct mcpgw_idempotency *idem; /* NULL until a call had a key */
+  struct mg_map *leaders;         /* scope -> the call that runs it */
+  struct mg_sink nowhere;         /* of calls that run on without their client */
   struct mg_stats stats;
 };
 

@@ -16,6 +16,13 @@ static const char *session_of(const struct mg_call *call, int final) {
   return final && call->method == MG_M_INITIALIZE && call->ctx->answered ? call->ctx->session->id : NULL;
 }
 
+/* What is sent to nobody: its client has gone, and may ask again. */
+static int to_nobody(struct mg_core *c, const struct mg_sink *s, struct mg_seg *segs, size_t n) {
+  if (s != &c->nowhere) return 0;
+  mg_segs_unref(segs, n);
+  return 1;
+}
+
 static void send(struct mg_core *c, struct mg_sink *s, mg_blob *bytes, int final, int status, const char *session) {
   struct mg_seg seg = {bytes, NULL, 0};
   if (bytes) {
@@ -27,7 +34,7 @@ static void send(struct mg_core *c, struct mg_sink *s, mg_blob *bytes, int final
     status = 503;
   }
   struct mg_outgoing o = {&seg, 1, final, status, session};
-  c->ports->sink_message(s, &o);
+  if (!to_nobody(c, s, &seg, 1)) c->ports->sink_message(s, &o);
 }
 
 void mg_send_blob(struct mg_core *c, struct mg_sink *s, mg_blob *bytes, int final, int status) {
@@ -145,7 +152,7 @@ void mg_call_forward(struct mg_call *call, mg_blob *src, struct mg_slice doc, st
   if (!final) call->spoke = 1;
   leave_sink(call, final);
   struct mg_outgoing o = {segs, n, final, status, session_of(call, final)};
-  call->core->ports->sink_message(call->sink, &o);
+  if (!to_nobody(call->core, call->sink, segs, n)) call->core->ports->sink_message(call->sink, &o);
   if (final) mg_call_finish(call);
 }
 
@@ -211,6 +218,7 @@ void mg_call_finish(struct mg_call *call) {
   cancel_legs(call, mg_slice(NULL, 0));
   mg_gate_leave(call);
   mg_cache_asked(call);
+  mg_once_leave(call);
   if (call->listen) mg_listen_done(call);
   else call->core->n_calls--;
   mg_text_done(&call->id);
@@ -223,17 +231,21 @@ void mg_call_finish(struct mg_call *call) {
 void mg_call_cancel(struct mg_call *call, struct mg_slice reason) {
   struct mg_core *c = call->core;
   struct mg_sink *sink = call->sink;
-  cancel_legs(call, reason);
   c->stats.cancelled++;
-  mg_call_finish(call);
-  c->ports->sink_drop(sink);
+  if (!mg_once_detach(call, 1)) {
+    cancel_legs(call, reason);
+    mg_call_finish(call);
+  }
+  if (sink != &c->nowhere) c->ports->sink_drop(sink);
 }
 
 void mg_core_sink_gone(struct mg_core *c, struct mg_sink *s) {
   struct mg_list *node;
   while ((node = mg_list_first(&s->calls))) {
+    struct mg_call *call = MG_CONTAINER(node, struct mg_call, in_sink);
+    if (mg_once_detach(call, 0)) continue;
     c->stats.cancelled++;
-    mg_call_finish(MG_CONTAINER(node, struct mg_call, in_sink));
+    mg_call_finish(call);
   }
 }
 

@@ -18,6 +18,7 @@ struct mg_core;
 struct mg_ctx;
 struct mg_link;
 struct mg_seal_key;
+struct mcpgw_idempotency;
 
 /* Where the messages for one downstream exchange go: a POST, a batch, a GET stream, an in-process client.
  * The gateway embeds it; the core keeps the calls that will still speak on it. */
@@ -59,6 +60,7 @@ struct mg_stats { /* counters; every drop and every failure has one */
   uint64_t lists_fetched, lists_cached, tools_refused;
   uint64_t listens_lost, listen_gaps;
   uint64_t pins_differ, pins_denied;
+  uint64_t keyed, keyed_replayed, keyed_joined, keyed_conflicts, keyed_unknown, keyed_unstored, keyed_refused;
 };
 
 /* budget and log are BORROWED and must outlive the core; the config is referenced. */
@@ -77,6 +79,15 @@ struct mg_known_port {
 void mg_core_set_known(struct mg_core *c, const struct mg_known_port *port);
 void mg_core_free(struct mg_core *c);    /* as mg_core_end_all, then frees */
 void mg_core_end_all(struct mg_core *c); /* ends contexts and links, fails calls */
+/* The delivery contract for keyed calls (once.h). open is asked when the first one comes: MCPGW_E_UNSUPPORTED: there
+ * is no store and there will be none. *out is the core's from then on. Without a port keyed calls are refused. */
+struct mg_once_port {
+  int (*open)(void *arg, struct mcpgw_idempotency **out, const char **why);
+  uint64_t (*unix_ms)(void *arg);
+  void *arg;
+};
+void mg_core_set_once(struct mg_core *c, const struct mg_once_port *port);
+void mg_core_once(struct mg_core *c, uint64_t now_ms); /* the contract has something to say (its wake) */
 const struct mg_stats *mg_core_stats(const struct mg_core *c);
 size_t mg_core_calls(const struct mg_core *c); /* downstream requests in flight, listen streams not counted */
 size_t mg_core_queued(const struct mg_core *c); /* of them, those that wait for a place at their upstream */

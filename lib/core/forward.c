@@ -98,6 +98,24 @@ static int build_headers(struct mg_call *call, const struct mg_msg *m, const str
   return mg_buf_rc(b);
 }
 
+/* The upstream's own key for a keyed call, in quotes, NUL behind; empty: it has none. */
+static struct mg_slice quoted_key(const struct mg_call *call, char text[64]) {
+  struct mg_slice key = mg_once_key(call);
+  if (!key.len || key.len > 61) return mg_slice(NULL, 0);
+  text[0] = '"';
+  memcpy(text + 1, key.ptr, key.len);
+  text[key.len + 1] = '"';
+  text[key.len + 2] = '\0';
+  return mg_slice(text, key.len + 2);
+}
+
+/* text must live until the message is sent. */
+static void add_key(const struct mg_call *call, struct outbound *o, char text[64]) {
+  if (o->n == MAX_HEADERS || !quoted_key(call, text).len) return;
+  o->v[o->n].name = "Idempotency-Key";
+  o->v[o->n++].value = text;
+}
+
 /* ---- the message ---------------------------------------------------------------------------------------- */
 
 static int name_slot(const struct mg_msg *m) {
@@ -116,6 +134,9 @@ int mg_request_rewrite(struct mg_call *call, const struct mg_msg *m, const struc
   if (item && item->exposed && call->view.n > 1 && name_slot(m) >= 0)
     mg_splice_value(&sp, m->s[name_slot(m)], mg_span_slice(item->raw, item->name));
   mg_strip_private(&sp, m->doc, m->s[MG_S_META]);
+  char text[64];
+  struct mg_slice key = quoted_key(call, text); /* the upstream never sees the client's */
+  if (key.len && m->s[MG_S_IDEMPOTENCY].type != MG_JSON_NONE) mg_splice_value(&sp, m->s[MG_S_IDEMPOTENCY], key);
   return mg_splice_flatten(&sp, m->doc, call->core->budget, out);
 }
 
@@ -133,6 +154,7 @@ void mg_request_forward(struct mg_call *call, struct mg_link *l, const struct mg
   struct outbound headers;
   struct mg_leg *leg;
   mg_blob *bytes = NULL;
+  char key[64];
   headers.n = 0;
   mg_heap_del(&call->core->gathers, &call->deadline); /* gathered: from here on the leg's deadline counts */
   int rc = mg_leg_new(l, call, m->method, &mg_reply_ops, NULL, 0, now_ms, &leg);
@@ -144,10 +166,12 @@ void mg_request_forward(struct mg_call *call, struct mg_link *l, const struct mg
   leg->wants_log = mg_msg_has(m, MG_S_META_LOG);
   rc = mg_request_rewrite(call, m, item, leg->id, &bytes);
   if (rc == MCPGW_OK && l->modern) rc = build_headers(call, m, item, &headers);
+  if (rc == MCPGW_OK) add_key(call, &headers, key);
   if (rc == MCPGW_OK && !l->modern) mg_restore_note(call->ctx, m, l->up);
   if (rc == MCPGW_OK) {
     let_go(call, m);
     mg_retry_sent(call);
+    mg_once_sent(call);
     rc = mg_leg_send(leg, bytes, headers.v, headers.n);
   }
   mg_blob_unref(bytes);

@@ -237,15 +237,20 @@ int mg_idem_next(mcpgw_idempotency *i, uint64_t now_ms, mcpgw_operation **out) {
   return MCPGW_E_AGAIN;
 }
 
+uint64_t mg_idem_alarm_ms(const mcpgw_idempotency *i) {
+  struct mg_heap_node *top = mg_heap_top(&i->alarms);
+  return top ? top->at_ms : UINT64_MAX;
+}
+
 int mg_idem_timeout_ms(mcpgw_idempotency *i, uint64_t now_ms) {
   pthread_mutex_lock(&i->lock);
   int now = i->key_event || !mg_list_empty(&i->inbox);
   pthread_mutex_unlock(&i->lock);
   if (now) return 0;
-  struct mg_heap_node *top = mg_heap_top(&i->alarms);
-  if (!top || top->at_ms == UINT64_MAX) return -1;
-  if (top->at_ms <= now_ms) return 0;
-  return top->at_ms - now_ms > 86400000 ? 86400000 : (int)(top->at_ms - now_ms);
+  uint64_t at = mg_idem_alarm_ms(i);
+  if (at == UINT64_MAX) return -1;
+  if (at <= now_ms) return 0;
+  return at - now_ms > 86400000 ? 86400000 : (int)(at - now_ms);
 }
 
 int mg_idem_stats(mcpgw_idempotency *i, char **out) {

@@ -315,6 +315,10 @@ void mg_op_sent(mcpgw_operation *op) {
   op->sent = 1;
 }
 
+void mg_op_unsent(mcpgw_operation *op) {
+  op->sent = 0;
+}
+
 /* For those who wait in this process: also what is too large to be kept reaches them. NULL: nobody, or no memory,
  * then they look for themselves. */
 static struct mg_payload *payload_for(mcpgw_operation *op, uint32_t outcome, struct mg_slice bytes) {
@@ -385,6 +389,10 @@ uint32_t mg_op_state(const mcpgw_operation *op) {
 
 int mg_op_error(const mcpgw_operation *op) {
   return op->error;
+}
+
+struct mg_slice mg_op_scope(const mcpgw_operation *op) {
+  return mg_slice(op->scope, MG_HASH_LEN);
 }
 
 void *mg_op_user(const mcpgw_operation *op) {

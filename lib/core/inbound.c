@@ -64,6 +64,7 @@ static void on_progress(struct mg_link *l, uint64_t call, mg_blob *bytes, const 
   struct mg_splice sp;
   mg_splice_init(&sp);
   mg_splice_value(&sp, m->s[MG_S_PROGRESS_TOKEN], mg_text_slice(&leg->call->token));
+  mg_once_progress(leg->call, bytes, m);
   pass_to_call(leg->call, bytes, m, &sp);
 }
 
@@ -189,7 +190,7 @@ void mg_link_on_alive(struct mg_link *l, uint64_t call, uint64_t now_ms) {
 
 void mg_link_on_streaming(struct mg_link *l, uint64_t call) {
   struct mg_leg *leg = mg_leg_find(l, call);
-  if (leg && leg->call && !leg->call->waiting) l->core->ports->sink_streaming(leg->call->sink);
+  if (leg && leg->call && !leg->call->waiting && leg->call->sink != &l->core->nowhere) l->core->ports->sink_streaming(leg->call->sink);
 }
 
 static int reason_of(const mcpgw_failure *why, int method) {

@@ -139,6 +139,7 @@ static void on_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m,
   (void)http_status; /* the code decides, not what the upstream made of it */
   if (retries_headers(call, leg->link, m, now_ms)) return;
   learn(call, leg, m, now_ms);
+  if (mg_once_reply(call, bytes, m)) return;
   mg_buf_init(&text, MG_MAX_LIST_BYTES * 4);
   mg_reply_edit(call, m, &sp, &text);
   if ((call->method == MG_M_TOOLS_LIST || call->method == MG_M_PROMPTS_LIST) && m->kind == MG_RESULT)
@@ -150,8 +151,10 @@ static void on_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m,
 }
 
 static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
+  mg_once_again(leg->call, f->delivered);
   if (mg_retry(leg->call, leg->link, f, now_ms)) return;
   unsubscribed(leg->call, leg->link);
+  mg_once_failed(leg->call, f->delivered);
   mg_call_fail(leg->call, f);
 }
 

@@ -95,6 +95,7 @@ static void run(struct mg_call *call, const struct mg_msg *m, uint64_t now_ms) {
   struct mg_link *l = NULL;
   const struct mg_item *item = NULL;
   if (call->view.n == 1) mg_limits_set(call, call->core->ups[call->view.first], m, NULL);
+  if (call->view.n == 1 && mg_once_enter(call, call->core->ups[call->view.first], m, NULL, now_ms) != MCPGW_OK) return;
   int rc = call->view.n == 1 ? mg_request_link(call, call->view.first, &l, now_ms)
                              : mg_route(call, m, &l, &item, now_ms);
   if (rc != MCPGW_OK) return; /* waits, or has been answered */
@@ -103,6 +104,7 @@ static void run(struct mg_call *call, const struct mg_msg *m, uint64_t now_ms) {
     return;
   }
   if (mg_pin_check(call, l, m, item, now_ms) != MCPGW_OK) return;
+  if (mg_once_enter(call, l->up, m, item, now_ms) != MCPGW_OK) return;
   if (l->modern && m->method == MG_M_TOOLS_CALL && check_params(call, l, m, &item, now_ms) != MCPGW_OK) return;
   if (mg_share_request(call, l, m, now_ms) || mg_cache_serve(call, l, m, now_ms)) return;
   if (!item && l->up->cfg->trust_annotations && m->method == MG_M_TOOLS_CALL && l->lists) item = tool_of(call, l, m);

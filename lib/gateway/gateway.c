@@ -131,6 +131,7 @@ static int make_parts(struct mcpgw_gateway *gw) {
   if (rc == MCPGW_OK) rc = mg_timer_new(gw->loop, on_timer, gw, &gw->timer);
   if (rc == MCPGW_OK) rc = mg_timer_new(gw->loop, nothing, NULL, &gw->limit);
   if (rc == MCPGW_OK) rc = mg_core_new(gw->config, &mg_gw_ports, gw, &gw->budget, &gw->log, &gw->core);
+  if (rc == MCPGW_OK) mg_state_offer(gw);
   if (rc == MCPGW_OK) rc = mg_gw_upstreams_new(gw);
   if (rc == MCPGW_OK) mg_keys_start(gw);
   return rc;
@@ -152,6 +153,7 @@ int mg_gw_new(struct mg_config *config, const mcpgw_gateway_options *o, struct m
   mg_list_init(&gw->closing);
   mg_list_init(&gw->clients);
   mg_list_init(&gw->events);
+  mg_state_init(gw, o->store);
   if (o->launcher && !(gw->launcher = mg_strdup(o->launcher))) goto out;
   if ((rc = make_parts(gw)) != MCPGW_OK) goto out;
   if (o->subreaper && (rc = mg_loop_adopts(gw->loop)) != MCPGW_OK) goto out;
@@ -185,6 +187,7 @@ void mg_gw_free(struct mcpgw_gateway *gw) {
   if (gw->http) mg_http_client_free(gw->http);
   mg_timer_free(gw->timer);
   mg_timer_free(gw->limit);
+  mg_state_done(gw);
   if (gw->loop) mg_loop_free(gw->loop);
   for (size_t i = 0; i < gw->n_endpoints; i++) mg_free(gw->endpoints[i]);
   mg_free(gw->endpoints);
@@ -327,6 +330,13 @@ int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
       {"pins_differ", s->pins_differ},
       {"pins_denied", s->pins_denied},
       {"tools_refused", s->tools_refused},
+      {"keyed", s->keyed},
+      {"keyed_replayed", s->keyed_replayed},
+      {"keyed_joined", s->keyed_joined},
+      {"keyed_conflicts", s->keyed_conflicts},
+      {"keyed_unknown", s->keyed_unknown},
+      {"keyed_unstored", s->keyed_unstored},
+      {"keyed_refused", s->keyed_refused},
       {"streams_cut", gw->streams_cut},
       {"replays_dropped", gw->replays_dropped},
       {"events_dropped", gw->events_dropped},

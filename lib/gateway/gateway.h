@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "core/core.h"
 #include "core/session.h"
+#include "gateway/state.h"
 #include "http/client.h"
 #include "http/server.h"
 #include "loop/child.h"
@@ -62,6 +63,7 @@ struct mcpgw_gateway {
   struct mg_budget budget;
   struct mg_log log;
   struct mg_err err;
+  struct mg_state state;
   struct mg_gw_upstream **ups; /* as config->servers */
   struct mg_stdio_stats past_children; /* of transports that are gone */
   struct mg_list old_ups;      /* no longer configured; links of theirs are still ending */

@@ -1,2 +1,2 @@
 gateway := gateway link upstream children stream replay session endpoint access peer auto report admin health
-gateway += keys
+gateway += keys state

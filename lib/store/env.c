@@ -208,8 +208,23 @@ static void env_free(struct mg_env *e) {
     mg_env_readers_done(e);
     mdb_env_close(e->mdb);
   }
+  pthread_mutex_destroy(&e->log_lock);
   mg_free(e->path);
   mg_free(e);
+}
+
+static void write_log(void *env, int level, const char *line, size_t len) {
+  struct mg_env *e = env;
+  pthread_mutex_lock(&e->log_lock);
+  if (e->host_log) e->host_log(e->host_data, level, line, len);
+  pthread_mutex_unlock(&e->log_lock);
+}
+
+void mg_env_quiet(struct mg_env *e) {
+  if (mg_env_usable(e) != MCPGW_OK) return;
+  pthread_mutex_lock(&e->log_lock);
+  e->host_log = NULL;
+  pthread_mutex_unlock(&e->log_lock);
 }
 
 static int env_new(char *path, const mcpgw_store_options *o, struct mg_env **out, struct mg_err *err) {
@@ -221,7 +236,10 @@ static int env_new(char *path, const mcpgw_store_options *o, struct mg_env **out
   e->quota = o->quota_bytes ? o->quota_bytes : (uint64_t)4 << 30;
   if (e->quota < MIN_QUOTA) e->quota = MIN_QUOTA;
   e->queue_max = o->queue_bytes ? o->queue_bytes : (uint64_t)64 << 20;
-  e->log = (struct mg_log){.level = MG_LOG_DEBUG, .write = o->log, .data = o->log_data};
+  e->host_log = o->log;
+  e->host_data = o->log_data;
+  e->log = (struct mg_log){.level = MG_LOG_DEBUG, .write = o->log ? write_log : NULL, .data = e};
+  pthread_mutex_init(&e->log_lock, NULL);
   mg_list_init(&e->queue);
   if (!(e->path = mg_strdup(path))) goto out;
   if ((rc = open_mdb(e, err)) != MCPGW_OK) goto out;
@@ -237,7 +255,7 @@ out:
 }
 
 /* Under the registry's lock. */
-static int open_or_share(char *path, const mcpgw_store_options *o, struct mg_env **out, struct mg_err *err) {
+static int open_or_share(char *path, const mcpgw_store_options *o, struct mg_env **out, int *first, struct mg_err *err) {
   char file[4096];
   struct stat st;
   if (file_in(path, "data.mdb", file, sizeof file) != MCPGW_OK) return mg_err_set(err, MCPGW_E_INVALID, "the path is too long");
@@ -256,17 +274,19 @@ static int open_or_share(char *path, const mcpgw_store_options *o, struct mg_env
   if (mkdir(path, 0700) != 0 && errno != EEXIST)
     return mg_err_set(err, MCPGW_E_IO, "store %s: cannot be made: %s", path, strerror(errno));
   int rc = env_new(path, o, out, err);
+  *first = rc == MCPGW_OK;
   if (rc == MCPGW_OK) mg_list_add(&registry, &(*out)->node);
   return rc;
 }
 
-int mg_env_open(struct mg_slice path, const mcpgw_store_options *o, struct mg_env **out, struct mg_err *err) {
+int mg_env_open(struct mg_slice path, const mcpgw_store_options *o, struct mg_env **out, int *first, struct mg_err *err) {
+  *first = 0;
   int rc = mg_crypt_init();
   if (rc != MCPGW_OK) return rc;
   char *z = mg_memdup(path.ptr, path.len);
   if (!z) return MCPGW_E_NOMEM;
   registry_enter();
-  rc = open_or_share(z, o, out, err);
+  rc = open_or_share(z, o, out, first, err);
   pthread_mutex_unlock(&registry_lock);
   mg_free(z);
   return rc;

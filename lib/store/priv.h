@@ -63,6 +63,9 @@ struct mg_env {
   size_t page_bytes;
   uint64_t quota, queue_max;
   struct mg_log log;
+  pthread_mutex_t log_lock; /* guards host_log: whose it is may go before us */
+  void (*host_log)(void *data, int level, const char *line, size_t len);
+  void *host_data;
   _Atomic(MDB_txn *) readers[READERS];
   atomic_int broken; /* it cannot be written any more: the disk failed, or LMDB found a fault of its own */
 
@@ -86,7 +89,8 @@ struct mg_env {
 };
 
 /* ---- env.c ------------------------------------------------------------------------------------------------- */
-int mg_env_open(struct mg_slice path, const mcpgw_store_options *o, struct mg_env **out, struct mg_err *err);
+int mg_env_open(struct mg_slice path, const mcpgw_store_options *o, struct mg_env **out, int *first, struct mg_err *err);
+void mg_env_quiet(struct mg_env *e); /* its host's log is no longer there */
 void mg_env_close(struct mg_env *e);
 int mg_env_compact(struct mg_slice path, struct mg_err *err);
 int mg_env_usable(const struct mg_env *e); /* MCPGW_OK, or _STATE in a forked child */

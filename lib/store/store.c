@@ -12,6 +12,7 @@ struct mcpgw_store {
   atomic_uint refs;
   const mcpgw_store_ops *ops; /* NULL: not open */
   void *backend;
+  int logs;                   /* the backend writes to the log that came with this handle */
   struct mg_err err;
 };
 
@@ -38,6 +39,7 @@ mcpgw_store *mg_store_ref(mcpgw_store *s) {
 
 void mg_store_unref(mcpgw_store *s) {
   if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+  if (s->logs) mg_env_quiet(s->backend);
   if (s->ops) s->ops->close(s->backend);
   mg_free(s);
 }
@@ -58,7 +60,7 @@ int mg_store_open(mcpgw_store *s, struct mg_slice path, const mcpgw_store_option
   struct mg_env *env;
   mg_err_clear(&s->err);
   if (s->ops) return mg_err_set(&s->err, MCPGW_E_STATE, "the handle is open already");
-  int rc = mg_env_open(path, o, &env, &s->err);
+  int rc = mg_env_open(path, o, &env, &s->logs, &s->err);
   if (rc != MCPGW_OK) return mg_err_set(&s->err, rc, "%s", mg_rc_name(rc));
   return mg_store_open_custom(s, &lmdb_ops, env);
 }

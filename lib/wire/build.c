@@ -25,8 +25,8 @@ static void build_data(struct mg_buf *out, const struct mg_fault *f) {
   if (f->limit) {
     mg_buf_addz(out, ",\"limit\":");
     mg_buf_json_str(out, mg_slice_z(f->limit));
-    mg_buf_addz(out, ",\"limit_ms\":");
-    mg_buf_addu(out, f->limit_ms);
+    if (f->limit_ms) mg_buf_addz(out, ",\"limit_ms\":");
+    if (f->limit_ms) mg_buf_addu(out, f->limit_ms);
   }
   mg_buf_addc(out, '}');
 }

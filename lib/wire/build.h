@@ -10,8 +10,8 @@ struct mg_fault {          /* an error of the gateway's own (§14), or of JSON-R
   int delivered;           /* 0 no, 1 yes, 2 unknown; -1 leaves it out */
   uint64_t retry_after_ms; /* 0 leaves it out */
   const char *upstream;    /* NULL leaves it out */
-  const char *limit;       /* UPSTREAM_TIMEOUT: the config key of the limit that was reached; NULL leaves it out */
-  uint64_t limit_ms;
+  const char *limit;       /* the config key of the limit that was reached, or what is full; NULL leaves it out */
+  uint64_t limit_ms;       /* 0 leaves it out */
   const char *text;        /* one line, says what to do */
   struct mg_slice data;    /* for reason 0: complete JSON put as error.data; may be empty */
 };

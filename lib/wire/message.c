@@ -20,6 +20,7 @@ static const struct mg_field meta_fields[] = {
     F(MCP "logLevel", MG_S_META_LOG),
     F(MCP "subscriptionId", MG_S_META_SUBSCRIPTION),
     F("dev.mcpgw/context", MG_S_META_CONTEXT),
+    F("dev.mcpgw/idempotency-key", MG_S_META_IDEMPOTENCY),
 };
 SHAPE(meta_shape, meta_fields);
 
@@ -45,6 +46,9 @@ static const struct mg_field params_fields[] = {
     F("capabilities", MG_S_CAPABILITIES),
     F("clientInfo", MG_S_CLIENT_INFO),
     F("notifications", MG_S_FILTER),
+    F("idempotencyKey", MG_S_IDEMPOTENCY),
+    F("inputResponses", MG_S_INPUT_RESPONSES),
+    F("requestState", MG_S_REQUEST_STATE),
     FI("_meta", MG_S_META, meta_shape),
 };
 SHAPE(params_shape, params_fields);

@@ -9,4 +9,5 @@ Suite *gateway_clients_suite(void);
 Suite *gateway_guest_suite(void);
 Suite *gateway_admin_suite(void);
 Suite *gateway_contexts_suite(void);
+Suite *gateway_keyed_suite(void);
 #endif
