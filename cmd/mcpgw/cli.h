@@ -111,6 +111,8 @@ int target_load_only(struct target *t, const struct args *a); /* no operand may 
 int target_load_pins(struct target *t, const struct args *a, uint32_t pins); /* the same; MCPGW_PINS_* */
 int target_is_url(const char *s);
 int target_start(struct target *t, const struct args *a, int quiet); /* makes the gateway */
+/* Where a user's state is kept: name, or when that is NULL nothing, is added to it. EXIT_USAGE: nobody knows where. */
+int state_home(char *out, size_t cap, const char *name);
 void target_done(struct target *t);
 /* The slug of the server that --server names, or NULL with an error said. */
 const char *target_server(const struct target *t, const char *name);

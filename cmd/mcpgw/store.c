@@ -15,14 +15,20 @@ static int is_store(const char *dir) {
   return stat(file, &st) == 0;
 }
 
+int state_home(char *out, size_t cap, const char *name) {
+  const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME"), *slash = name ? "/" : "";
+  int n = -1;
+  if (name == NULL) name = "";
+  if (state && *state == '/') n = snprintf(out, cap, "%s/mcpgw%s%s", state, slash, name);
+  else if (home && *home == '/') n = snprintf(out, cap, "%s/.local/state/mcpgw%s%s", home, slash, name);
+  return n > 0 && (size_t)n < cap ? EXIT_OK : EXIT_USAGE;
+}
+
 /* The operand names the state directory or the store in it; without one, the user's own state directory. */
 static int find_store(const struct args *a, char *out, size_t cap) {
-  const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-  int n;
-  if (a->n_operands > 1) n = snprintf(out, cap, "%s", a->operands[1]);
-  else if (state && *state == '/') n = snprintf(out, cap, "%s/mcpgw", state);
-  else if (home && *home) n = snprintf(out, cap, "%s/.local/state/mcpgw", home);
-  else return say_fail(EXIT_USAGE, "which store? give its directory");
+  int n = a->n_operands > 1 ? snprintf(out, cap, "%s", a->operands[1]) : 0;
+  if (!n && state_home(out, cap, NULL) != EXIT_OK) return say_fail(EXIT_USAGE, "which store? give its directory");
+  if (!n) n = (int)strlen(out);
   if (n < 0 || (size_t)n + sizeof "/store" > cap) return say_fail(EXIT_USAGE, "the directory's name is too long");
   if (is_store(out)) return EXIT_OK;
   memcpy(out + n, "/store", sizeof "/store");

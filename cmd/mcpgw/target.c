@@ -109,6 +109,30 @@ static int be_subreaper(void) {
   return childless && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0;
 }
 
+/* A target without a configuration is called "server" whatever it is: its state is kept apart from others'. */
+static void own_name(const struct args *a, char out[32]) {
+  uint64_t h = 14695981039346656037u;
+  const char *const *words = a->command ? a->command : a->operands;
+  size_t n = a->command ? 0 : 1;
+  for (size_t i = 0; a->command ? words[i] != NULL : i < n; i++)
+    for (const char *p = words[i];; p++) {
+      h = (h ^ (unsigned char)*p) * 1099511628211u;
+      if (*p == '\0') break;
+    }
+  snprintf(out, 32, "server-%016llx", (unsigned long long)h);
+}
+
+/* What serves keeps its state where the configuration says, else where the user keeps such things. */
+static int set_state_dir(struct target *t, const struct args *a) {
+  char path[4096], name[32];
+  if (a->given & OPT_EPHEMERAL) return mcpgw_config_set_state_dir(t->config, NULL);
+  if (mcpgw_config_state_dir(t->config)) return MCPGW_OK;
+  int has_file = a->command == NULL && !target_is_url(a->operands[0]);
+  if (!has_file) own_name(a, name);
+  if (state_home(path, sizeof path, has_file ? NULL : name) != EXIT_OK) return MCPGW_OK; /* keyed calls will be told */
+  return mcpgw_config_set_state_dir(t->config, path);
+}
+
 static int set_options(struct target *t, const struct args *a, int quiet) {
   int rc = MCPGW_OK;
   if (a->given & OPT_INSECURE) rc = mcpgw_config_set_insecure_plain_http(t->config, 1);
@@ -119,6 +143,7 @@ static int set_options(struct target *t, const struct args *a, int quiet) {
   }
   if (rc == MCPGW_OK && a->given & OPT_LOG_LEVEL) rc = mcpgw_config_set_log_level(t->config, a->log_level);
   else if (rc == MCPGW_OK && quiet) rc = mcpgw_config_set_log_level(t->config, MCPGW_LOG_ERROR);
+  if (rc == MCPGW_OK && !quiet) rc = set_state_dir(t, a);
   return rc == MCPGW_OK ? EXIT_OK : config_fault(t, rc);
 }
 

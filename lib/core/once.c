@@ -224,7 +224,7 @@ static int begin(struct mg_call *call, struct mg_upstream *up, const struct mg_m
     if (item) tool = mg_slice_z(item->key);
     else mg_msg_text(m, MG_S_NAME, &name_text, &tool);
     struct mg_link *l = item ? NULL : mg_link_peek(call->core, call->ctx, up->index);
-    if (l && l->lists) item = mg_catalog_find(l, MG_LIST_TOOLS, tool);
+    if (l && l->lists) item = mg_catalog_find(l, MG_LIST_TOOLS, tool, call);
     mg_limits_set(call, up, m, item); /* and with them its effect */
     rc = start(call, m, tool, key, now_ms);
   } else {

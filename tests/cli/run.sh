@@ -11,7 +11,7 @@ for need in "$MCPGW" "$NOTES"; do
   [ -x "$need" ] || { echo "cli: $need is missing: make all $NOTES" >&2; exit 2; }
 done
 TMP=$(mktemp -d /tmp/mcpgw-cli.XXXXXX) || exit 2
-export TMP
+export TMP XDG_STATE_HOME=$TMP/state
 trap 'rm -rf "$TMP"' EXIT
 
 part() { # NAME PROGRAM...: no part may hang
@@ -26,7 +26,7 @@ part() { # NAME PROGRAM...: no part may hang
 }
 
 {
-  for script in usage config tools call pin serve sessions; do part "$script" bash "$HERE/$script.sh"; done
+  for script in usage config tools call pin serve store sessions; do part "$script" bash "$HERE/$script.sh"; done
   part stdio python3 "$HERE/stdio.py"
   part children python3 "$HERE/children.py"
   if [ -x "$NODE" ]; then
