@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define RESENT 3 /* times, the pauses doubling */
+
 struct status_text {
   int status;
   const char *text;
@@ -127,12 +129,14 @@ void mg_exchange_compact(struct mg_exchange *x) {
   if (x->delivered) mg_http_parser_done(&x->c->parser);
 }
 
+/* What was written a moment ago, after a long silence, is not acknowledged yet either: only bytes that had to be sent
+ * again and again tell. */
 uint64_t mg_exchange_silent_ms(const struct mg_exchange *x) {
   struct tcp_info info;
   socklen_t len = sizeof info;
   memset(&info, 0, sizeof info);
   if (x->c->closed || getsockopt(x->c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0) return 0; /* no TCP at all */
-  return info.tcpi_unacked ? info.tcpi_last_ack_recv : 0;
+  return info.tcpi_unacked && info.tcpi_retransmits >= RESENT ? info.tcpi_last_ack_recv : 0;
 }
 
 size_t mg_exchange_queued(const struct mg_exchange *x) {
