@@ -95,6 +95,11 @@ MCPGW_API void mcpgw_gateway_free(mcpgw_gateway *gateway);
 MCPGW_API const char *mcpgw_gateway_error(const mcpgw_gateway *gateway); /* BORROWED until the next call */
 /* Serves the configured addresses. */
 MCPGW_API int mcpgw_gateway_listen(mcpgw_gateway *gateway);
+/* Another configuration, while everything runs. Servers whose entry is the same keep their links, lists and
+ * contexts; calls under way at the others finish there, new ones go to a fresh server or are refused; clients
+ * are told that lists changed. Addresses, limits and the log level follow. On failure nothing changes, and
+ * mcpgw_gateway_error says why. The config is taken as it is now. Not from a callback. */
+MCPGW_API int mcpgw_gateway_reload(mcpgw_gateway *gateway, const mcpgw_config *config);
 MCPGW_API size_t mcpgw_gateway_endpoints(const mcpgw_gateway *gateway);
 MCPGW_API const char *mcpgw_gateway_endpoint(const mcpgw_gateway *gateway, size_t index); /* "http://127.0.0.1:8808/mcp" */
 /* ops and transport are BORROWED until the gateway is freed. name as in mcpgw_config_add_custom. */

@@ -46,12 +46,21 @@ int mcpgw_gateway_listen(mcpgw_gateway *gateway) {
   return rc == MCPGW_OK ? mg_gw_listen(gateway) : rc;
 }
 
+int mcpgw_gateway_reload(mcpgw_gateway *gateway, const mcpgw_config *config) {
+  int rc = guard(gateway);
+  if (rc != MCPGW_OK) return rc;
+  if (!config) return MCPGW_E_INVALID;
+  rc = mg_gw_reload(gateway, config->snapshot);
+  if (rc == MCPGW_OK) ((mcpgw_config *)(uintptr_t)config)->taken = 1;
+  return rc;
+}
+
 size_t mcpgw_gateway_endpoints(const mcpgw_gateway *gateway) {
   return gateway ? gateway->n_endpoints : 0;
 }
 
 const char *mcpgw_gateway_endpoint(const mcpgw_gateway *gateway, size_t index) {
-  return gateway && index < gateway->n_endpoints ? gateway->endpoints[index] : NULL;
+  return gateway && index < gateway->n_endpoints ? gateway->endpoints[index].url : NULL;
 }
 
 int mcpgw_gateway_set_transport(mcpgw_gateway *gateway, const char *name, size_t name_len, const mcpgw_transport_ops *ops,

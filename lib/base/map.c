@@ -214,6 +214,19 @@ void *mg_map_get(const struct mg_map *m, struct mg_slice key) {
   return get(m, key, 0);
 }
 
+void *mg_map_set(struct mg_map *m, struct mg_slice key, void *value) {
+  if (m->count == 0 || m->integers) return NULL;
+  uint32_t at = m->slots[probe(m, key, hash_of(m, key))].entry;
+  if (!at) return NULL;
+  void *old = m->entries[at - 1].value;
+  m->entries[at - 1].value = value;
+  return old;
+}
+
+void mg_map_set_max(struct mg_map *m, size_t max) {
+  m->max = max < MAX_ENTRIES ? max : MAX_ENTRIES;
+}
+
 static void *del(struct mg_map *m, struct mg_slice key, int integer) {
   if (m->count == 0 || m->integers != integer) return NULL;
   size_t slot = probe(m, key, hash_of(m, key));

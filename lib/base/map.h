@@ -10,6 +10,8 @@ void mg_map_free(struct mg_map *m);    /* values are the caller's */
 int mg_map_put(struct mg_map *m, struct mg_slice key, void *value); /* EXISTS, LIMIT, NOMEM; value not NULL */
 void *mg_map_get(const struct mg_map *m, struct mg_slice key);      /* NULL: none */
 void *mg_map_del(struct mg_map *m, struct mg_slice key);            /* the old value or NULL */
+void *mg_map_set(struct mg_map *m, struct mg_slice key, void *value); /* of a key that is there: the old value; or NULL */
+void mg_map_set_max(struct mg_map *m, size_t max); /* those that are in it stay */
 size_t mg_map_count(const struct mg_map *m);
 /* Newest first; what is put meanwhile is not met. *key is BORROWED until the map changes.
  * size_t it = 0; while ((v = mg_map_next(m, &it, &key))) …  key may be NULL */

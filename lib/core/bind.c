@@ -79,6 +79,7 @@ void mg_bind_end_all(struct mg_ctx *ctx, uint64_t now_ms) {
   }
   for (size_t i = 0; !p->n && i < p->n_links; i++)
     if (p->links[i]) mg_link_bury(p->links[i], 1);
+  mg_drain_context(ctx);
 }
 
 /* ---- places ------------------------------------------------------------------------------------------------- */
@@ -121,7 +122,7 @@ void mg_place_clear(struct mg_link *l, int lost) {
   struct mg_list *node;
   if (l->scope == MG_ISO_SHARED) {
     if (l->up->shared[l->modern] == l) l->up->shared[l->modern] = NULL;
-  } else if (l->scope == MG_ISO_PRINCIPAL) {
+  } else if (l->scope == MG_ISO_PRINCIPAL && !l->up->retired) {
     struct mg_link **at = place(l->up, l->owner, l->modern);
     if (at && *at == l) *at = NULL;
   }
@@ -201,6 +202,33 @@ void mg_bind_tick(struct mg_core *c, uint64_t now_ms) {
 
 uint64_t mg_bind_next_ms(const struct mg_core *c) {
   return mg_list_empty(&c->notices) ? UINT64_MAX : c->notice_ms;
+}
+
+/* ---- a reload replaces or removes an upstream ---------------------------------------------------------------- */
+
+int mg_bind_has_state(const struct mg_bind *b) {
+  return b->lost || (b->link && b->link->state == MG_LINK_READY && b->link->stateful);
+}
+
+/* What was lost with the old one is told of the new one, for which a bind was made before if it is needed. */
+void mg_bind_retire(struct mg_ctx *ctx, struct mg_upstream *old, struct mg_upstream *heir) {
+  struct mg_bind *b = mg_sessions_unbind(ctx->session, old->slot);
+  struct mg_bind *next = heir ? mg_bind_find(ctx, heir) : NULL;
+  if (!b) return;
+  if (next && mg_bind_has_state(b)) {
+    next->lost = 1;
+    memcpy(next->notices, b->notices, sizeof next->notices);
+    memset(b->notices, 0, sizeof b->notices);
+    if (b->in_notices.next) mg_list_add(&ctx->core->notices, &next->in_notices);
+  }
+  mg_bind_part(b);
+  drop_notices(b);
+  mg_free(b);
+}
+
+/* The links that a principal shares there are nobody's from now on. */
+void mg_place_forget(struct mg_principal *p, const struct mg_upstream *up) {
+  for (size_t i = 2 * (size_t)up->slot; i < 2 * (size_t)up->slot + 2 && i < p->n_links; i++) p->links[i] = NULL;
 }
 
 /* ---- ceilings ------------------------------------------------------------------------------------------------------- */

@@ -35,24 +35,41 @@ void mg_sink_init(struct mg_sink *s) {
   mg_list_init(&s->calls);
 }
 
+int mg_upstream_new(struct mg_core *c, struct mg_config *config, size_t i, uint32_t slot, struct mg_upstream **out) {
+  struct mg_upstream *u = mg_calloc(1, sizeof *u);
+  if (!u) return MCPGW_E_NOMEM;
+  u->core = c;
+  u->index = i;
+  u->slot = slot;
+  u->config = mg_config_ref(config);
+  u->cfg = &config->servers[i];
+  mg_list_init(&u->feeds);
+  mg_breaker_init(&u->breaker);
+  mg_retry_init(u);
+  u->speaks_modern = u->cfg->era == MG_ERA_LEGACY ? -1 : 0;
+  if (mg_gates_init(&u->gates, c, u->cfg) == MCPGW_OK) {
+    *out = u;
+    return MCPGW_OK;
+  }
+  mg_upstream_free(u);
+  return MCPGW_E_NOMEM;
+}
+
+void mg_upstream_free(struct mg_upstream *up) {
+  if (!up) return;
+  mg_gates_done(&up->gates);
+  mg_known_drop(up);
+  mg_config_unref(up->config);
+  mg_free(up);
+}
+
 static int new_upstreams(struct mg_core *c) {
+  int rc = MCPGW_OK;
   c->n_ups = c->config->n_servers;
   c->ups = mg_calloc(c->n_ups ? c->n_ups : 1, sizeof *c->ups);
   if (!c->ups) return MCPGW_E_NOMEM;
-  for (size_t i = 0; i < c->n_ups; i++) {
-    struct mg_upstream *u = c->ups[i] = mg_calloc(1, sizeof *u);
-    if (!u) return MCPGW_E_NOMEM;
-    u->core = c;
-    u->index = i;
-    u->slot = (uint32_t)i;
-    u->cfg = &c->config->servers[i];
-    mg_list_init(&u->feeds);
-    mg_breaker_init(&u->breaker);
-    mg_retry_init(u);
-    if (mg_gates_init(&u->gates, c, u->cfg) != MCPGW_OK) return MCPGW_E_NOMEM;
-    u->speaks_modern = u->cfg->era == MG_ERA_LEGACY ? -1 : 0;
-  }
-  return MCPGW_OK;
+  for (size_t i = 0; i < c->n_ups && rc == MCPGW_OK; i++) rc = mg_upstream_new(c, c->config, i, (uint32_t)i, &c->ups[i]);
+  return rc;
 }
 
 int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *ports_arg, struct mg_budget *budget,
@@ -67,6 +84,7 @@ int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *po
   c->log = log;
   mg_sink_init(&c->nowhere);
   mg_list_init(&c->links);
+  mg_list_init(&c->retired);
   mg_list_init(&c->calls);
   mg_list_init(&c->ready);
   mg_list_init(&c->notices);
@@ -124,12 +142,8 @@ void mg_core_free(struct mg_core *c) {
   mg_buf_done(&c->scratch);
   mg_blob_unref(c->spare);
   mg_seal_key_free(c->cursor_key);
-  for (size_t i = 0; c->ups && i < c->n_ups; i++) {
-    if (!c->ups[i]) continue;
-    mg_gates_done(&c->ups[i]->gates);
-    mg_known_drop(c->ups[i]);
-    mg_free(c->ups[i]);
-  }
+  mg_drain_free_all(c);
+  for (size_t i = 0; c->ups && i < c->n_ups; i++) mg_upstream_free(c->ups[i]);
   mg_free(c->ups);
   mg_config_unref(c->config);
   mg_free(c);
@@ -177,6 +191,7 @@ uint64_t mg_core_next_ms(const struct mg_core *c) {
   uint64_t at = mg_sessions_next_ms(c->sessions);
   if (mg_bind_next_ms(c) < at) at = mg_bind_next_ms(c);
   if (mg_once_next_ms(c) < at) at = mg_once_next_ms(c);
+  if (mg_drain_next_ms(c) < at) at = mg_drain_next_ms(c);
   for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++)
     if (top_ms(heaps[i]) < at) at = top_ms(heaps[i]);
   return at;
@@ -192,4 +207,5 @@ void mg_core_tick(struct mg_core *c, uint64_t now_ms) {
   mg_once_tick(c, now_ms);
   mg_gate_run(c, now_ms);
   mg_bind_tick(c, now_ms);
+  mg_drain_tick(c, now_ms);
 }

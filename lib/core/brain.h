@@ -95,8 +95,13 @@ struct mg_suspicion { /* see suspect.c */
 
 struct mg_upstream {
   struct mg_core *core;
-  size_t index;
+  size_t index; /* in core->ups; retired: SIZE_MAX */
+  struct mg_config *config; /* a reference: cfg lies in it */
   const struct mg_cfg_server *cfg;
+  int retired;               /* not in core->ups any more, but in core->retired: it drains */
+  struct mg_upstream *heir;  /* the one that took its place; NULL: none */
+  uint64_t drain_ms;         /* when calls that are still under way are ended */
+  struct mg_list node;
   uint32_t slot;             /* its number in bindings, for as long as it lives */
   struct mg_link *shared[2]; /* isolation `shared`: the legacy and the modern one; NULL until somebody came */
   size_t n_links;            /* all that are alive */
@@ -183,7 +188,7 @@ struct mg_ctx {
   size_t n_calls;
   struct mg_map *calls;   /* legacy: raw id -> call */
   struct mg_map *reverse; /* number -> mg_reverse */
-  struct mg_map *tasks;   /* task id -> upstream + 1 */
+  struct mg_map *tasks;   /* task id -> upstream */
   struct mg_text level;   /* of the last logging/setLevel, raw */
   struct mg_map *subscriptions; /* raw uri -> upstream */
   struct mg_text handle;        /* modern: "_meta":{…} with the sealed one, made when it is first wanted */
@@ -281,6 +286,8 @@ struct mg_core {
   struct mg_log *log;
   struct mg_upstream **ups; /* n_ups of them, in config order */
   size_t n_ups;
+  struct mg_list retired; /* upstreams that a reload has replaced or removed */
+  uint64_t drain_look_ms, epoch; /* epoch: how often the configuration has changed */
   struct mcpgw_sessions *sessions; /* user: the mg_ctx */
   struct mg_heap deadlines; /* of legs */
   struct mg_heap gathers;   /* of calls that wait */
@@ -316,6 +323,7 @@ struct mg_slice mg_text_slice(const struct mg_text *t);
 
 /* ---- context.c -------------------------------------------------------------------------------------- */
 int mg_contexts_new(struct mg_core *c); /* its registry */
+void mg_contexts_limits(struct mg_core *c); /* as the configuration says now */
 int mg_ctx_new(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out);
 int mg_ctx_new_modern(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out);
 const char *mg_ctx_refusal(const struct mg_core *c, int rc); /* why mg_ctx_new failed, in words */
@@ -342,6 +350,9 @@ struct mg_bind *mg_bind_of(struct mg_list *in_link);
 void mg_bind_end_all(struct mg_ctx *ctx, uint64_t now_ms);
 int mg_bind_lost(struct mg_bind *b); /* 1: calls fail with STATE_LOST. b may be NULL */
 void mg_bind_noticed(struct mg_bind *b, mg_blob *error, uint64_t now_ms); /* it may get to the client; takes error over */
+int mg_bind_has_state(const struct mg_bind *b);
+void mg_bind_retire(struct mg_ctx *ctx, struct mg_upstream *old, struct mg_upstream *heir); /* heir may be NULL */
+void mg_place_forget(struct mg_principal *p, const struct mg_upstream *up);
 void mg_bind_tick(struct mg_core *c, uint64_t now_ms);
 uint64_t mg_bind_next_ms(const struct mg_core *c);
 struct mg_link *mg_place_get(struct mg_upstream *up, const struct mg_ctx *ctx);
@@ -361,6 +372,16 @@ void mg_share_notification(struct mg_link *l, const struct mg_msg *m); /* that b
 int mg_share_may_hear(const struct mg_link *l, const struct mg_ctx *ctx, const struct mg_msg *m);
 int mg_share_can_answer(const struct mg_link *l, const struct mg_ctx *ctx, int method);
 
+/* ---- brain.c ----------------------------------------------------------------------------------------- */
+int mg_upstream_new(struct mg_core *c, struct mg_config *config, size_t i, uint32_t slot, struct mg_upstream **out);
+void mg_upstream_free(struct mg_upstream *up); /* no link, no listener and no call has it any more. NULL is fine */
+
+/* ---- drain.c ------------------------------------------------------------------------------------------ */
+void mg_drain_tick(struct mg_core *c, uint64_t now_ms);
+uint64_t mg_drain_next_ms(const struct mg_core *c);
+void mg_drain_context(struct mg_ctx *ctx); /* it ends: so do its links to what drains */
+void mg_drain_free_all(struct mg_core *c);
+
 /* ---- link.c ------------------------------------------------------------------------------------------ */
 /* The link that a call of this context to an upstream uses; opened when there is none. ctx NULL: nobody's in
  * particular, the shared modern one. NULL with *why set: not now. The link may still be OPENING. */
@@ -370,6 +391,7 @@ struct mg_link *mg_link_peek(struct mg_core *c, struct mg_ctx *ctx, size_t upstr
 /* It failed: legs fail, waiters wake, a stateful context will be told. */
 void mg_link_die(struct mg_link *l, const char *why, uint32_t delivered, int graceful, uint64_t now_ms);
 void mg_link_bury(struct mg_link *l, int graceful); /* it is no longer wanted */
+void mg_link_retire(struct mg_link *l, uint64_t now_ms); /* its upstream has been replaced or removed */
 void mg_link_reap(struct mg_link *l, uint64_t now_ms); /* it makes room for another */
 void mg_link_free(struct mg_link *l);               /* from the graveyard only */
 int mg_link_send(struct mg_link *l, const struct mg_leg *leg, mg_blob *bytes, const mcpgw_header *headers, size_t n);
@@ -382,6 +404,7 @@ void mg_link_set_state(struct mg_link *l, int state);
 int mg_handshake_start(struct mg_link *l, uint64_t now_ms);
 /* Asks a ready link whether anybody is there: ping, or server/discover in the modern era. */
 int mg_handshake_probe(struct mg_link *l, const struct mg_leg_ops *ops, uint64_t now_ms);
+void mg_link_tell_changed(struct mg_link *l, struct mg_ctx *ctx); /* list_changed, as far as it was promised */
 void mg_link_initialized(struct mg_link *l, uint64_t now_ms); /* sends notifications/initialized once, then listens */
 void mg_link_joined(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms); /* a context that lost another, or came late */
 
@@ -481,8 +504,8 @@ void mg_reply_edit(struct mg_call *call, const struct mg_msg *m, struct mg_splic
 int mg_route(struct mg_call *call, const struct mg_msg *m, struct mg_link **link, const struct mg_item **item,
              uint64_t now_ms);
 struct mg_link *mg_route_uri(struct mg_call *call, struct mg_slice uri); /* among ready links with known lists */
-int mg_task_remember(struct mg_call *call, struct mg_slice task_id, size_t upstream);
-int mg_task_owner(struct mg_call *call, struct mg_slice task_id); /* upstream of a task of this caller, or -1 */
+int mg_task_remember(struct mg_call *call, struct mg_slice task_id, struct mg_upstream *owner);
+struct mg_upstream *mg_task_owner(struct mg_call *call, struct mg_slice task_id); /* of a task of this caller, or NULL */
 
 /* ---- catalog.c, items.c ------------------------------------------------------------------------------------ */
 /* Makes sure a list is known (fresh: and not stale). MCPGW_OK: it is. MCPGW_E_AGAIN: being fetched, the call
@@ -588,4 +611,5 @@ void mg_listen_end_of(struct mg_ctx *ctx); /* its listeners get a proper end */
 void mg_feed_notification(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms);
 void mg_feed_tick(struct mg_core *c, uint64_t now_ms);
 void mg_feed_free_all(struct mg_core *c);
+void mg_feed_drop(struct mg_upstream *up); /* nobody listens to it, or will */
 #endif

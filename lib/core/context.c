@@ -187,6 +187,12 @@ int mg_contexts_new(struct mg_core *c) {
   return rc;
 }
 
+void mg_contexts_limits(struct mg_core *c) {
+  const struct mg_config *cfg = c->config;
+  mg_sessions_limits(c->sessions, cfg->contexts.max, cfg->contexts.max_per_principal, cfg->contexts.idle_ms,
+                     cfg->contexts.absolute_ms);
+}
+
 void mg_ctx_emit(struct mg_ctx *ctx, mg_blob *bytes) {
   if (ctx->channel) {
     mg_send_blob(ctx->core, ctx->channel, bytes, 0, 200);

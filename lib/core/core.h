@@ -180,6 +180,18 @@ size_t mg_core_upstreams(const struct mg_core *c);
 enum { MG_REVOKE_SESSION = MCPGW_REVOKE_SESSION, MG_REVOKE_PRINCIPAL, MG_REVOKE_TOKEN };
 int mg_core_revoke(struct mg_core *c, int what, struct mg_slice value, size_t *n);
 
+/* ---- reload.c: another configuration, while everything runs ------------------------------------------------ */
+struct mg_reload;
+struct mg_changes {
+  size_t kept, added, changed, removed;
+};
+/* Has all the memory that is needed and changes nothing. *out OWNED: commit or drop, in the same turn. */
+int mg_reload_plan(struct mg_core *c, struct mg_config *next, struct mg_reload **out);
+const struct mg_changes *mg_reload_changes(const struct mg_reload *r);
+struct mg_view mg_reload_view(const struct mg_reload *r, struct mg_view old); /* what it becomes; n 0: its server goes */
+void mg_reload_commit(struct mg_reload *r, uint64_t now_ms); /* cannot fail; frees r. Ports see the new order from here on */
+void mg_reload_drop(struct mg_reload *r);
+
 /* ---- time ---------------------------------------------------------------------------------------------- */
 uint64_t mg_core_next_ms(const struct mg_core *c); /* when tick has something to do; UINT64_MAX: nothing */
 void mg_core_tick(struct mg_core *c, uint64_t now_ms);

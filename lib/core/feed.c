@@ -148,6 +148,11 @@ void mg_feed_tick(struct mg_core *c, uint64_t now_ms) {
   while ((top = mg_heap_top(&c->feeds)) && top->at_ms <= now_ms) look(MG_CONTAINER(top, struct mg_feed, due), now_ms);
 }
 
+void mg_feed_drop(struct mg_upstream *up) {
+  struct mg_list *node;
+  while ((node = mg_list_first(&up->feeds))) feed_free(MG_CONTAINER(node, struct mg_feed, node));
+}
+
 void mg_feed_free_all(struct mg_core *c) {
   struct mg_list *node;
   for (size_t i = 0; c->ups && i < c->n_ups; i++)

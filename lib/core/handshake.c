@@ -34,7 +34,7 @@ static uint32_t capabilities_of(const struct mg_msg *m) {
 }
 
 /* Alone an upstream has spoken for itself: it may not have promised the notification. */
-static void tell_changed(struct mg_link *l, struct mg_ctx *ctx) {
+void mg_link_tell_changed(struct mg_link *l, struct mg_ctx *ctx) {
   static const struct {
     uint32_t cap;
     int kind;
@@ -50,13 +50,13 @@ void mg_link_on_gap(struct mg_link *l) {
   mg_log(l->core->log, MG_LOG_INFO, "listen.back", "upstream", l->up->cfg->name, "context", mg_ctx_tag(l->ctx), "text",
          "list_changed was sent; updates of resources meanwhile are lost", (char *)0);
   for (int k = 0; k < MG_LIST_KINDS; k++) mg_catalog_stale(l, k);
-  for (struct mg_list *n = l->binds.next; n != &l->binds; n = n->next) tell_changed(l, mg_bind_of(n)->ctx);
+  for (struct mg_list *n = l->binds.next; n != &l->binds; n = n->next) mg_link_tell_changed(l, mg_bind_of(n)->ctx);
 }
 
 void mg_link_joined(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms) {
   if (!ctx->answered) return;
   mg_restore_ctx(l, ctx, now_ms);
-  tell_changed(l, ctx);
+  mg_link_tell_changed(l, ctx);
 }
 
 static void ready(struct mg_link *l, mg_blob *bytes, const struct mg_msg *m, uint64_t now_ms) {

@@ -137,7 +137,7 @@ static int add_item(struct mg_link *l, int kind, struct mg_table *t, struct mg_s
   if (rc == MCPGW_OK && kind == MG_LIST_TOOLS) it.rule = mg_limits_rule(l->up->cfg, mg_slice_z(it.key));
   if (rc == MCPGW_OK && kind == MG_LIST_TOOLS) rc = item_params(l, &it);
   if (rc == MCPGW_OK) it.blocked = mg_pin_blocks(l, kind, mg_slice_z(it.key), raw);
-  if (rc == MCPGW_OK && named && l->core->n_ups > 1 && !(it.exposed = expose(l, it.key))) rc = MCPGW_E_NOMEM;
+  if (rc == MCPGW_OK && named && !(it.exposed = expose(l, it.key))) rc = MCPGW_E_NOMEM;
   if (rc == MCPGW_OK) rc = index_item(l, t, &it);
   if (rc == MCPGW_OK) return rc;
   item_done(&it);

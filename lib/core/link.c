@@ -249,6 +249,18 @@ void mg_link_bury(struct mg_link *l, int graceful) {
   wake_all(l, 0); /* who waited for a shared link finds no other: the gateway is ending */
 }
 
+void mg_link_retire(struct mg_link *l, uint64_t now_ms) {
+  struct mg_fault f = {.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .upstream = l->up->cfg->name,
+                       .text = "the server was removed from the configuration, or its entry there changed"};
+  if (l->state == MG_LINK_DEAD) return;
+  mg_link_set_state(l, MG_LINK_DEAD);
+  mg_breaker_left(l);
+  mg_reverse_drop_link(l);
+  to_graveyard(l, 1, 0);
+  fail_legs(l, &f, MCPGW_DELIVERED_UNKNOWN, now_ms);
+  wake_all(l, now_ms);
+}
+
 /* ---- sending --------------------------------------------------------------------------------------------- */
 
 static mcpgw_message message(struct mg_link *l, uint32_t kind, uint64_t call, mg_blob *bytes) {

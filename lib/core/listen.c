@@ -3,6 +3,7 @@
  * first; every message carries the subscription's id in the client's own spelling. A view of one upstream hears
  * what that says, its refusals included; where there are several, one that is not there is waited for. */
 #include "core/feed.h"
+#include "core/reload.h"
 
 #define TEXT_MAX ((size_t)8 << 20)
 
@@ -298,6 +299,125 @@ void mg_listen_start(struct mg_call *call, uint64_t now_ms) {
     start_one(call, &m, now_ms);
   } else {
     start_many(call, &m, now_ms);
+  }
+}
+
+/* ---- another configuration ----------------------------------------------------------------------------------- */
+
+struct mg_relist {
+  size_t n;
+  struct relist_one {
+    struct mg_call *call;
+    struct mg_listen *to; /* for the view that comes; NULL once it is in use */
+    struct mg_view view;
+  } v[];
+};
+
+int mg_relist_plan(struct mg_core *c, size_t n, struct mg_relist **out) {
+  size_t count = 0;
+  for (struct mg_list *node = c->listeners.next; node != &c->listeners; node = node->next) count++;
+  struct mg_relist *all = mg_calloc(1, sizeof *all + count * sizeof all->v[0]);
+  if (!all) return MCPGW_E_NOMEM;
+  for (struct mg_list *node = c->listeners.next; node != &c->listeners; node = node->next) {
+    struct mg_listen *s = MG_CONTAINER(node, struct mg_listen, node);
+    struct relist_one *one = &all->v[all->n++];
+    one->call = s->call;
+    one->to = mg_calloc(1, sizeof *s + (s->call->view.all ? n : 1) * sizeof s->subs[0]);
+    if (one->to) continue;
+    mg_relist_free(all);
+    return MCPGW_E_NOMEM;
+  }
+  *out = all;
+  return MCPGW_OK;
+}
+
+void mg_relist_free(struct mg_relist *all) {
+  for (size_t i = 0; all && i < all->n; i++) mg_free(all->v[i].to);
+  mg_free(all);
+}
+
+void mg_relist_views(struct mg_relist *all, const struct mg_reload *r) {
+  for (size_t i = 0; i < all->n; i++) all->v[i].view = mg_reload_view(r, all->v[i].call->view);
+}
+
+/* The part moves over as it stands; its feed knows it by its list node. */
+static void move_sub(struct mg_sub *to, struct mg_sub *from, struct mg_listen *s) {
+  *to = *from;
+  to->listen = s;
+  if (from->node.next) {
+    to->node.next->prev = &to->node;
+    to->node.prev->next = &to->node;
+  }
+  *from = (struct mg_sub){0};
+}
+
+/* A server whose entry changed is asked for the same again; a new one for what is asked of all. */
+static int rejoin(struct mg_listen *s, size_t i, struct mg_sub *old, unsigned flags) {
+  struct mg_sub *sub = &s->subs[i];
+  mg_blob *own = NULL;
+  if (old) {
+    if (old->feed && old->feed->own) own = mg_blob_ref(old->feed->own);
+    sub->wish = old->wish;
+    old->wish = (struct mg_filter){0, NULL};
+  }
+  sub->wish.flags |= flags;
+  sub->listen = s;
+  int rc = mg_feed_join(sub, s->call->core->ups[s->call->view.first + i], own, 1);
+  mg_blob_unref(own);
+  return rc;
+}
+
+/* Old parts that are not moved are left; how many of them still owed their acknowledgement? */
+static size_t leave_rest(struct mg_listen *s, size_t n) {
+  size_t owed = 0;
+  for (size_t i = 0; i < n; i++) {
+    owed += s->subs[i].waits != 0;
+    mg_feed_leave(&s->subs[i]);
+  }
+  return owed;
+}
+
+static void refit(struct relist_one *one, const struct mg_refit *fit) {
+  struct mg_call *call = one->call;
+  struct mg_listen *s = call->listen, *to = one->to;
+  size_t n_old = call->view.n, owed, base = one->view.first;
+  unsigned flags = 0;
+  int rc = MCPGW_OK;
+  one->to = NULL;
+  to->call = call;
+  to->granted = s->granted;
+  to->waiting_acks = s->waiting_acks;
+  to->acknowledged = s->acknowledged;
+  to->started = s->started;
+  for (size_t i = 0; i < n_old; i++) flags |= s->subs[i].wish.flags;
+  call->listen = to;
+  call->view = one->view;
+  mg_list_del(&s->node);
+  mg_list_add(&call->core->listeners, &to->node);
+  for (size_t i = 0; i < one->view.n; i++) {
+    size_t was = one->view.all ? fit->from[i] : 0;
+    if (was < n_old && fit->kept[base + i]) move_sub(&to->subs[i], &s->subs[was], to);
+    else if (to->started && rc == MCPGW_OK) rc = rejoin(to, i, was < n_old ? &s->subs[was] : NULL, flags);
+  }
+  owed = leave_rest(s, n_old);
+  mg_free(s);
+  if (to->started && (rc != MCPGW_OK || !one->view.n)) end(call); /* the client may listen anew */
+  else if (to->acknowledged) mg_listen_changed(&to->subs[0], flags);
+  else for (; owed; owed--) one_ack_less(to);
+}
+
+static int is_same(const struct relist_one *one, const struct mg_refit *fit) {
+  struct mg_view old = one->call->view;
+  if (!one->view.all) return one->view.n == 1 && fit->kept[one->view.first];
+  for (size_t i = 0; i < fit->n; i++)
+    if (!fit->kept[i] || fit->from[i] != i) return 0;
+  return old.n == fit->n;
+}
+
+void mg_relist_commit(struct mg_relist *all, const struct mg_refit *fit) {
+  for (size_t i = 0; i < all->n; i++) {
+    if (is_same(&all->v[i], fit)) all->v[i].call->view = all->v[i].view;
+    else refit(&all->v[i], fit);
   }
 }
 

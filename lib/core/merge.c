@@ -177,7 +177,7 @@ static void finish(struct mg_call *call, struct page *p, int kind) {
 void mg_merge_list(struct mg_call *call, uint64_t now_ms) {
   int kind = mg_list_kind(call->method);
   struct cursor cur = {0, 0, 0};
-  struct page p = {.now_ms = now_ms};
+  struct page p = {.now_ms = now_ms, .generation = call->core->epoch};
   if (read_cursor(call, kind, &cur) != MCPGW_OK) {
     mg_call_error(call, MG_RPC_PARAMS, "this cursor is not one of ours; list from the start", mg_slice(NULL, 0));
     return;

@@ -44,7 +44,7 @@ static void learn(struct mg_call *call, struct mg_leg *leg, const struct mg_msg 
     l->stateful = 1;
   int slot = m->s[MG_S_R_TASK_TASK_ID].type == MG_JSON_STRING ? MG_S_R_TASK_TASK_ID : MG_S_R_TASK_ID;
   if (call->method != MG_M_TOOLS_CALL || m->s[slot].type != MG_JSON_STRING) return;
-  mg_task_remember(call, mg_msg_inner(m, slot), l->up->index);
+  mg_task_remember(call, mg_msg_inner(m, slot), l->up);
   mg_tail_keep(l, leg->id, call);
 }
 
@@ -56,7 +56,7 @@ static void filter_tasks(struct mg_call *call, const struct mg_msg *m, struct mg
   mg_buf_addc(kept, '[');
   while (mg_json_item(m->doc, m->s[MG_S_R_TASKS], &pos, &item)) {
     if (item.type != MG_JSON_OBJECT || !mg_json_get(m->doc, item, "taskId", &id)) continue;
-    if (mg_task_owner(call, mg_span_inner(m->doc, id)) < 0) continue;
+    if (!mg_task_owner(call, mg_span_inner(m->doc, id))) continue;
     if (kept->len > 1) mg_buf_addc(kept, ',');
     mg_buf_adds(kept, mg_span_slice(m->doc, item));
   }

@@ -197,8 +197,8 @@ static int is_down(const struct mg_upstream *up, uint64_t now_ms) {
 }
 
 static const char *upstream_state(const struct mg_upstream *up, size_t links, uint64_t now_ms) {
-  if (up->n_ready) return "up";
   if (is_down(up, now_ms)) return "down";
+  if (up->n_ready) return "up";
   if (links) return "opening";
   return up->breaker.streak ? "failing" : "idle"; /* failing: the next call will try again */
 }

@@ -99,7 +99,7 @@ static void run(struct mg_call *call, const struct mg_msg *m, uint64_t now_ms) {
   int rc = call->view.n == 1 ? mg_request_link(call, call->view.first, &l, now_ms)
                              : mg_route(call, m, &l, &item, now_ms);
   if (rc != MCPGW_OK) return; /* waits, or has been answered */
-  if (is_task_method(m->method) && mg_task_owner(call, mg_msg_inner(m, MG_S_TASK_ID)) < 0) {
+  if (is_task_method(m->method) && !mg_task_owner(call, mg_msg_inner(m, MG_S_TASK_ID))) {
     mg_call_error(call, MG_RPC_PARAMS, "unknown task", mg_slice(NULL, 0));
     return;
   }

@@ -5,3 +5,4 @@ core += session context bind share handle
 core += gate breaker retry suspect
 core += cache pin audience known
 core += idem idem_op idem_record idem_hub once once_key
+core += reload drain

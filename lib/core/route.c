@@ -15,11 +15,11 @@ static struct mg_map *task_map(struct mg_call *call) {
   return call->ctx->tasks;
 }
 
-/* Values are upstream + 1 as a pointer: never NULL. */
-int mg_task_remember(struct mg_call *call, struct mg_slice task_id, size_t upstream) {
+int mg_task_remember(struct mg_call *call, struct mg_slice task_id, struct mg_upstream *owner) {
   struct mg_map *tasks = task_map(call);
+  if (owner->retired) owner = owner->heir; /* a reload replaced it while the call ran */
   if (!tasks) return MCPGW_E_NOMEM;
-  void *owner = (void *)(uintptr_t)(upstream + 1);
+  if (!owner) return MCPGW_E_NOT_FOUND;
   const char *fault = NULL;
   int rc = mg_map_put(tasks, task_id, owner);
   if (rc == MCPGW_E_LIMIT) { /* full: one that comes along makes room */
@@ -32,14 +32,13 @@ int mg_task_remember(struct mg_call *call, struct mg_slice task_id, size_t upstr
     fault = "its new task has the id of another upstream's, which keeps it; the new one cannot be asked for";
   }
   if (fault)
-    mg_log(call->core->log, MG_LOG_WARN, "task.lost", "upstream", call->core->ups[upstream]->cfg->name, "text", fault, (char *)0);
+    mg_log(call->core->log, MG_LOG_WARN, "task.lost", "upstream", owner->cfg->name, "text", fault, (char *)0);
   return rc;
 }
 
-int mg_task_owner(struct mg_call *call, struct mg_slice task_id) {
+struct mg_upstream *mg_task_owner(struct mg_call *call, struct mg_slice task_id) {
   struct mg_map *tasks = task_map(call);
-  uintptr_t v = tasks ? (uintptr_t)mg_map_get(tasks, task_id) : 0;
-  return v ? (int)(v - 1) : -1;
+  return tasks ? mg_map_get(tasks, task_id) : NULL;
 }
 
 /* ---- lists that must be known ----------------------------------------------------------------------------- */
@@ -212,8 +211,8 @@ int mg_route(struct mg_call *call, const struct mg_msg *m, struct mg_link **link
   unsigned kinds;
   int slot;
   if (m->s[MG_S_TASK_ID].type == MG_JSON_STRING && !kinds_of(m, &kinds, &slot)) {
-    int owner = mg_task_owner(call, mg_msg_inner(m, MG_S_TASK_ID));
-    if (owner >= 0 && in_view(call, (size_t)owner)) return mg_request_link(call, (size_t)owner, link, now_ms);
+    struct mg_upstream *owner = mg_task_owner(call, mg_msg_inner(m, MG_S_TASK_ID));
+    if (owner && in_view(call, owner->index)) return mg_request_link(call, owner->index, link, now_ms);
     return refuse(call, MG_RPC_PARAMS, "unknown task");
   }
   if (!kinds_of(m, &kinds, &slot)) return refuse(call, MG_RPC_METHOD, "Method not found");

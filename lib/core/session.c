@@ -332,6 +332,19 @@ int mg_sessions_new(const mcpgw_sessions_options *o, struct mcpgw_sessions **out
   return rc;
 }
 
+void mg_sessions_limits(struct mcpgw_sessions *all, uint64_t max, uint64_t per_principal, uint64_t idle_ms, uint64_t absolute_ms) {
+  struct mcpgw_session *s;
+  size_t it = 0, most = (size_t)max > mg_map_count(all->by_id) ? (size_t)max : mg_map_count(all->by_id);
+  all->o.max = max;
+  all->o.max_per_principal = per_principal;
+  all->o.idle_ms = idle_ms;
+  all->o.absolute_ms = absolute_ms;
+  mg_map_set_max(all->by_id, most);
+  mg_map_set_max(all->principals, 2 * most + 1);
+  all->expiries.max = most + 1;
+  while ((s = mg_map_next(all->by_id, &it, NULL))) set_alarm(s); /* some may end sooner now */
+}
+
 void mg_sessions_free(struct mcpgw_sessions *all) {
   struct mcpgw_session *s;
   struct mg_list *node;

@@ -54,6 +54,8 @@ struct mcpgw_sessions {
 };
 
 int mg_sessions_new(const mcpgw_sessions_options *o, struct mcpgw_sessions **out);
+/* Other ceilings and times, for those that are there too; nobody ends because there are too many. */
+void mg_sessions_limits(struct mcpgw_sessions *all, uint64_t max, uint64_t per_principal, uint64_t idle_ms, uint64_t absolute_ms);
 void mg_sessions_free(struct mcpgw_sessions *all);
 void mg_sessions_tick(struct mcpgw_sessions *all, uint64_t now_ms);
 uint64_t mg_sessions_next_ms(const struct mcpgw_sessions *all);

@@ -166,7 +166,7 @@ static void on_gone(void *data, struct mg_exchange *x) {
   (void)data, (void)x; /* every request was answered before we returned: nothing waits for it */
 }
 
-int mg_admin_listen(struct mcpgw_gateway *gw) {
+int mg_admin_open(struct mcpgw_gateway *gw, const struct mg_config *config, struct mg_http_server **out) {
   static const struct mg_http_events events = {on_admit, on_request, on_gone, NULL};
   static const struct mg_http_limits limits = {.header_bytes = 8192,
                                                .body_bytes = BODY_BYTES,
@@ -176,16 +176,19 @@ int mg_admin_listen(struct mcpgw_gateway *gw) {
                                                .idle_ms = 15000,
                                                .write_ms = 15000,
                                                .private_sockets = 1};
+  struct mg_http_server *door = NULL;
   struct mg_buf bound;
-  if (!gw->config->admin_listen || gw->admin) return MCPGW_OK;
+  if (!config->admin_listen) return MCPGW_OK;
   mg_buf_init(&bound, 300);
-  int rc = mg_http_server_new(gw->loop, &limits, &events, gw, &gw->log, NULL, &gw->admin);
-  if (rc == MCPGW_OK) rc = mg_http_server_listen(gw->admin, mg_slice_z(gw->config->admin_listen), &bound, &gw->err);
+  int rc = mg_http_server_new(gw->loop, &limits, &events, gw, &gw->log, NULL, &door);
+  if (rc == MCPGW_OK) rc = mg_http_server_listen(door, mg_slice_z(config->admin_listen), &bound, &gw->err);
   if (rc == MCPGW_OK) rc = mg_buf_addc(&bound, 0);
-  if (rc == MCPGW_OK) mg_log(&gw->log, MG_LOG_INFO, "admin.listening", "address", bound.ptr, (char *)0);
+  if (rc == MCPGW_OK) {
+    mg_log(&gw->log, MG_LOG_INFO, "admin.listening", "address", bound.ptr, (char *)0);
+    *out = door;
+    door = NULL;
+  }
   mg_buf_done(&bound);
-  if (rc == MCPGW_OK) return rc;
-  if (gw->admin) mg_http_server_free(gw->admin);
-  gw->admin = NULL;
+  if (door) mg_http_server_free(door);
   return rc;
 }

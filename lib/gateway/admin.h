@@ -5,8 +5,8 @@
 #include "json/scan.h"
 
 /* ---- admin.c -------------------------------------------------------------------------------------------- */
-/* Opens gateway.admin.listen, when there is one. On failure gw->err says why. */
-int mg_admin_listen(struct mcpgw_gateway *gw);
+/* Opens gateway.admin.listen of a configuration; *out is untouched when it has none. On failure gw->err says why. */
+int mg_admin_open(struct mcpgw_gateway *gw, const struct mg_config *config, struct mg_http_server **out);
 
 /* ---- health.c: /livez and /readyz, alike on both listeners, without detail --------------------------------- */
 int mg_health_is(const struct mg_http_request *r);

@@ -189,8 +189,7 @@ void mg_gw_free(struct mcpgw_gateway *gw) {
   mg_timer_free(gw->limit);
   mg_state_done(gw);
   if (gw->loop) mg_loop_free(gw->loop);
-  for (size_t i = 0; i < gw->n_endpoints; i++) mg_free(gw->endpoints[i]);
-  mg_free(gw->endpoints);
+  mg_gw_endpoints_free(gw->endpoints, gw->n_endpoints);
   mg_heap_done(&gw->alarms);
   mg_free(gw->launcher);
   mg_config_unref(gw->config);
@@ -199,7 +198,7 @@ void mg_gw_free(struct mcpgw_gateway *gw) {
 
 /* ---- listening ------------------------------------------------------------------------------------------------ */
 
-static int add_endpoint(struct mcpgw_gateway *gw, const struct mg_buf *bound) {
+static char *url_of(const struct mg_buf *bound) {
   struct mg_buf url;
   mg_buf_init(&url, 512);
   int unix_socket = mg_slice_starts(mg_buf_slice(bound), MG_LIT("unix:"));
@@ -207,42 +206,75 @@ static int add_endpoint(struct mcpgw_gateway *gw, const struct mg_buf *bound) {
   mg_buf_adds(&url, mg_buf_slice(bound));
   if (!unix_socket) mg_buf_addz(&url, "/mcp");
   mg_buf_addc(&url, 0);
-  char **v = mg_buf_rc(&url) == MCPGW_OK ? mg_realloc(gw->endpoints, (gw->n_endpoints + 1) * sizeof *v) : NULL;
-  if (!v) {
-    mg_buf_done(&url);
-    return MCPGW_E_NOMEM;
+  if (mg_buf_rc(&url) == MCPGW_OK) return url.ptr; /* the buffer's memory is the URL's now */
+  mg_buf_done(&url);
+  return NULL;
+}
+
+int mg_gw_open_endpoint(struct mcpgw_gateway *gw, const char *addr, struct mg_endpoint *out) {
+  struct mg_buf bound;
+  mg_buf_init(&bound, 300);
+  int rc = mg_http_server_listen(gw->server, mg_slice_z(addr), &bound, &gw->err);
+  if (rc == MCPGW_OK && (!(out->url = url_of(&bound)) || !(out->addr = mg_strdup(addr)))) {
+    mg_http_server_unlisten(gw->server, mg_slice_z(addr));
+    rc = MCPGW_E_NOMEM;
   }
-  gw->endpoints = v;
-  v[gw->n_endpoints++] = url.ptr; /* the buffer's memory is the endpoint's now */
-  return MCPGW_OK;
+  mg_buf_done(&bound);
+  return rc;
+}
+
+int mg_gw_endpoint_copy(const struct mg_endpoint *from, struct mg_endpoint *out) {
+  out->addr = mg_strdup(from->addr);
+  out->url = mg_strdup(from->url);
+  return out->addr && out->url ? MCPGW_OK : MCPGW_E_NOMEM;
+}
+
+void mg_gw_endpoints_free(struct mg_endpoint *v, size_t n) {
+  for (size_t i = 0; v && i < n; i++) {
+    mg_free(v[i].addr);
+    mg_free(v[i].url);
+  }
+  mg_free(v);
+}
+
+void mg_gw_http_limits(const struct mg_config *c, struct mg_http_limits *out) {
+  *out = (struct mg_http_limits){.header_bytes = (size_t)c->limits.header_bytes,
+                                 .body_bytes = (size_t)c->limits.body_bytes,
+                                 .connections = (size_t)c->limits.connections,
+                                 .header_ms = 10000,
+                                 .body_ms = 30000,
+                                 .idle_ms = 75000,
+                                 .write_ms = 60000};
 }
 
 static int open_server(struct mcpgw_gateway *gw) {
-  const struct mg_config *c = gw->config;
-  struct mg_http_limits limits = {.header_bytes = (size_t)c->limits.header_bytes,
-                                  .body_bytes = (size_t)c->limits.body_bytes,
-                                  .connections = (size_t)c->limits.connections,
-                                  .header_ms = 10000,
-                                  .body_ms = 30000,
-                                  .idle_ms = 75000,
-                                  .write_ms = 60000};
+  struct mg_http_limits limits;
+  mg_gw_http_limits(gw->config, &limits);
   if (gw->server) return MCPGW_OK;
   return mg_http_server_new(gw->loop, &limits, &mg_gw_http_events, gw, &gw->log, &gw->budget, &gw->server);
+}
+
+static int open_endpoints(struct mcpgw_gateway *gw) {
+  size_t n = 0;
+  int rc = MCPGW_OK;
+  while (gw->config->listen[n]) n++;
+  gw->endpoints = mg_calloc(n + 1, sizeof *gw->endpoints);
+  if (!gw->endpoints) return MCPGW_E_NOMEM;
+  for (size_t i = 0; rc == MCPGW_OK && i < n; i++) {
+    rc = mg_gw_open_endpoint(gw, gw->config->listen[i], &gw->endpoints[i]);
+    if (rc == MCPGW_OK) gw->n_endpoints++;
+  }
+  return rc;
 }
 
 int mg_gw_listen(struct mcpgw_gateway *gw) {
   mg_err_clear(&gw->err);
   if (gw->stopping) return mg_err_set(&gw->err, MCPGW_E_STATE, "the gateway is stopping");
+  if (gw->endpoints) return mg_err_set(&gw->err, MCPGW_E_STATE, "it listens already; mcpgw_gateway_reload changes where");
   int rc = mg_config_check_listen(gw->config, &gw->err);
   if (rc == MCPGW_OK) rc = open_server(gw);
-  for (size_t i = 0; rc == MCPGW_OK && gw->config->listen[i]; i++) {
-    struct mg_buf bound;
-    mg_buf_init(&bound, 300);
-    rc = mg_http_server_listen(gw->server, mg_slice_z(gw->config->listen[i]), &bound, &gw->err);
-    if (rc == MCPGW_OK) rc = add_endpoint(gw, &bound);
-    mg_buf_done(&bound);
-  }
-  if (rc == MCPGW_OK) rc = mg_admin_listen(gw);
+  if (rc == MCPGW_OK) rc = open_endpoints(gw);
+  if (rc == MCPGW_OK) rc = mg_admin_open(gw, gw->config, &gw->admin);
   if (rc != MCPGW_OK) return mg_err_set(&gw->err, rc, "cannot listen: %s", mg_rc_name(rc));
   gw->listening = 1;
   return rc;
@@ -337,6 +369,7 @@ int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
       {"keyed_unknown", s->keyed_unknown},
       {"keyed_unstored", s->keyed_unstored},
       {"keyed_refused", s->keyed_refused},
+      {"reloads", gw->reloads},
       {"streams_cut", gw->streams_cut},
       {"replays_dropped", gw->replays_dropped},
       {"events_dropped", gw->events_dropped},

@@ -54,6 +54,10 @@ struct mg_owner { /* what a context's user pointer points to: first in a session
   void (*ctx_ended)(struct mg_owner *o);
 };
 
+struct mg_endpoint { /* an address that is served */
+  char *addr, *url; /* as it was configured, and what it became */
+};
+
 struct mcpgw_gateway {
   struct mg_config *config;
   struct mg_loop *loop;
@@ -76,7 +80,7 @@ struct mcpgw_gateway {
   struct mg_list closing; /* links whose transport is to be closed in a turn of its own */
   int closing_posted;
 
-  char **endpoints;
+  struct mg_endpoint *endpoints;
   size_t n_endpoints;
   struct mg_seal_key *keys[2]; /* of state_dir: newest first; NULL: the core's own are in use */
   uint64_t keys_made_ms, keys_looked_ms;
@@ -85,13 +89,17 @@ struct mcpgw_gateway {
   size_t n_events, n_clients;
   uint64_t streams_cut, replays_dropped, events_dropped;
   int listening, stopping, stopped, woken; /* stopping: 1 calls may finish, 2 everything is being ended */
-  uint64_t stop_ms;
+  uint64_t stop_ms, reloads;
 };
 
 /* ---- gateway.c ---------------------------------------------------------------------------------------- */
 int mg_gw_new(struct mg_config *config, const mcpgw_gateway_options *o, struct mcpgw_gateway **out);
 void mg_gw_free(struct mcpgw_gateway *gw);
 int mg_gw_listen(struct mcpgw_gateway *gw);
+void mg_gw_http_limits(const struct mg_config *c, struct mg_http_limits *out);
+int mg_gw_open_endpoint(struct mcpgw_gateway *gw, const char *addr, struct mg_endpoint *out); /* listens; gw->err */
+int mg_gw_endpoint_copy(const struct mg_endpoint *from, struct mg_endpoint *out);
+void mg_gw_endpoints_free(struct mg_endpoint *v, size_t n);
 int mg_gw_turn(struct mcpgw_gateway *gw, int timeout_ms); /* 0: does not block; -1: no limit */
 int mg_gw_timeout_ms(struct mcpgw_gateway *gw);
 int mg_gw_stop(struct mcpgw_gateway *gw, uint64_t deadline_ms);
@@ -101,6 +109,9 @@ void mg_gw_alarm(struct mcpgw_gateway *gw, struct mg_alarm *a, uint64_t at_ms); 
 void mg_gw_alarm_off(struct mcpgw_gateway *gw, struct mg_alarm *a);
 void mg_gw_settle(struct mcpgw_gateway *gw); /* after anything happened: is the timer early enough? */
 uint64_t mg_gw_now(struct mcpgw_gateway *gw);
+
+/* ---- reload.c ----------------------------------------------------------------------------------------- */
+int mg_gw_reload(struct mcpgw_gateway *gw, struct mg_config *config); /* on failure nothing changed, and gw->err says why */
 
 /* ---- report.c, admin.c ---------------------------------------------------------------------------------- */
 /* kind: contexts, links, children, upstreams, stats or ready; NOT_FOUND: another. query: as in a URL, or empty.
