@@ -89,6 +89,8 @@ void json_write(FILE *f, struct json v); /* its bytes; null when there is none *
 int loop_signals(void);         /* INT, TERM and HUP are counted from here on, PIPE is harmless */
 unsigned loop_interrupts(void); /* how often */
 void loop_wakes(mcpgw_gateway *gw); /* a signal wakes this gateway from here on; NULL: none */
+void loop_hup_reloads(void);    /* from here on HUP is counted apart, unless it means that our terminal is gone */
+int loop_reload_wanted(void);   /* 1, once for each HUP or few of them */
 /* One turn: waits until the gateway, a signal or one of more has something to do, at most so long (-1: for
  * ever), and lets the gateway work. Returns what the library does. */
 int loop_turn(mcpgw_gateway *gw, struct pollfd *more, nfds_t n_more, int timeout_ms);
@@ -113,6 +115,8 @@ int target_is_url(const char *s);
 int target_start(struct target *t, const struct args *a, int quiet); /* makes the gateway */
 /* Where a user's state is kept: name, or when that is NULL nothing, is added to it. EXIT_USAGE: nobody knows where. */
 int state_home(char *out, size_t cap, const char *name);
+/* Loads CONFIG again and gives it to the gateway; what is wrong goes to the log, and everything stays. */
+void target_reload(struct target *t, const struct args *a);
 void target_done(struct target *t);
 /* The slug of the server that --server names, or NULL with an error said. */
 const char *target_server(const struct target *t, const char *name);
@@ -122,6 +126,8 @@ struct log_style {
   int json;
 };
 void log_line(void *style, int level, const char *line, size_t len);
+/* A line of our own among the library's. */
+void log_own(struct log_style *style, const char *level, const char *event, const char *file, const char *text);
 
 /* ---- probe: asking several servers at once --------------------------------------------------- */
 enum { PROBE_TOOLS, PROBE_PROMPTS, PROBE_RESOURCES, PROBE_KINDS };

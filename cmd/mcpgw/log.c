@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -74,4 +75,21 @@ void log_line(void *style, int level, const char *line, size_t len) {
   else put_text(f, whole);
   if (fclose(f) == 0) put(text, text_len);
   free(text);
+}
+
+void log_own(struct log_style *style, const char *level, const char *event, const char *file, const char *text) {
+  char *line = NULL, when[40] = "";
+  size_t len = 0;
+  time_t now = time(NULL);
+  struct tm tm;
+  FILE *f = open_memstream(&line, &len);
+  if (f == NULL) return;
+  if (gmtime_r(&now, &tm)) (void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S.000Z", &tm);
+  fprintf(f, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\",\"file\":", when, level, event);
+  json_quote(f, file, strlen(file));
+  fputs(",\"text\":", f);
+  json_quote(f, text, strlen(text));
+  fputc('}', f);
+  if (fclose(f) == 0) log_line(style, 0, line, len);
+  free(line);
 }

@@ -11,14 +11,15 @@
 #define MORE_MAX 4
 #define FULL_MS 20 /* how late the gateway's timers may be while nobody takes its events */
 
-static volatile sig_atomic_t interrupts;
+static volatile sig_atomic_t interrupts, hangups;
+static int hup_reloads, had_terminal;
 static int wake[2] = {-1, -1};
 static mcpgw_gateway *volatile waiting; /* to be woken by a signal; NULL: there is none yet, or no more */
 
 static void on_signal(int sig) {
   int saved = errno;
-  (void)sig;
-  if (interrupts < 1000) interrupts = interrupts + 1;
+  if (sig == SIGHUP && hup_reloads) hangups = 1;
+  else if (interrupts < 1000) interrupts = interrupts + 1;
   if (write(wake[1], "", 1) < 0) errno = 0; /* full: it is awake already */
   if (waiting) mcpgw_gateway_wakeup(waiting);
   errno = saved;
@@ -54,6 +55,24 @@ void loop_wakes(mcpgw_gateway *gw) {
 
 unsigned loop_interrupts(void) {
   return (unsigned)interrupts;
+}
+
+static int has_terminal(void) {
+  return isatty(STDIN_FILENO) || isatty(STDERR_FILENO);
+}
+
+void loop_hup_reloads(void) {
+  hup_reloads = 1;
+  had_terminal = has_terminal();
+}
+
+/* A terminal that is closed sends the same signal: then there is nobody left to serve. */
+int loop_reload_wanted(void) {
+  if (!hangups) return 0;
+  hangups = 0;
+  if (!had_terminal || has_terminal()) return 1;
+  interrupts = 1;
+  return 0;
 }
 
 static int shorter(int a, int b) {

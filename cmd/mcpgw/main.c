@@ -20,7 +20,8 @@ static const struct command {
     {"serve", SERVICE | OPT_LISTEN | OPT_INSECURE | OPT_HINTS, cmd_serve,
      "mcpgw serve CONFIG | URL | -- COMMAND...",
      "Serve the servers of CONFIG, the server at URL, or COMMAND, over HTTP. The endpoint's URL is\n"
-     "printed on stdout once it listens. INT and TERM stop it gracefully, a second one at once.\n"
+     "printed on stdout once it listens. INT and TERM stop it gracefully, a second one at once; HUP\n"
+     "loads CONFIG again and leaves alone what is the same.\n"
      "  --listen HOST:PORT     where (127.0.0.1:8808; port 0 picks one)\n"
      "  --insecure-plain-http  let other machines reach it, without TLS and authentication\n"
      "  --ephemeral            keep nothing on disk\n"

@@ -33,10 +33,13 @@ static int announce(const struct target *t, const struct args *a) {
   return rc;
 }
 
-static int run(mcpgw_gateway *gw) {
+static int run(struct target *t, const struct args *a) {
+  mcpgw_gateway *gw = t->gateway;
   int rc = MCPGW_OK;
-  while (loop_interrupts() == 0 && !mcpgw_gateway_stopped(gw) && (rc == MCPGW_OK || rc == MCPGW_E_AGAIN))
-    rc = loop_turn(gw, NULL, 0, -1);
+  while (loop_interrupts() == 0 && !mcpgw_gateway_stopped(gw) && (rc == MCPGW_OK || rc == MCPGW_E_AGAIN)) {
+    if (loop_reload_wanted()) target_reload(t, a);
+    else rc = loop_turn(gw, NULL, 0, -1);
+  }
   if (rc != MCPGW_OK && rc != MCPGW_E_AGAIN)
     return say_fail(EXIT_IO, "the gateway failed: %s", mcpgw_strerror(rc));
   loop_end(gw, GRACE_MS);
@@ -45,6 +48,7 @@ static int run(mcpgw_gateway *gw) {
 
 int cmd_serve(const struct args *a) {
   struct target t;
+  loop_hup_reloads();
   int rc = target_load_only(&t, a);
   if (rc == EXIT_OK) rc = target_start(&t, a, 0);
   if (rc == EXIT_OK) {
@@ -56,7 +60,7 @@ int cmd_serve(const struct args *a) {
     }
   }
   if (rc == EXIT_OK) rc = announce(&t, a);
-  if (rc == EXIT_OK) rc = run(t.gateway);
+  if (rc == EXIT_OK) rc = run(&t, a);
   target_done(&t);
   return rc;
 }

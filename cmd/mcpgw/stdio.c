@@ -17,6 +17,8 @@
 
 struct front {
   mcpgw_gateway *gw;
+  struct target *target;
+  const struct args *args;
   mcpgw_client *client;
   struct lines in;
   struct out out;
@@ -161,6 +163,7 @@ static int run(struct front *f) {
   while (rc == EXIT_OK && !f->closed && !idle(f) && loop_interrupts() == 0) {
     if (f->in.eof && until == 0) until = clock_ms() + DRAIN_MS;
     if (until && clock_ms() >= until) break;
+    if (loop_reload_wanted()) target_reload(f->target, f->args);
     rc = turn(f, until ? 100 : -1);
     if (rc == EXIT_OK) rc = work(f);
   }
@@ -183,8 +186,8 @@ static int finish(struct front *f) {
   return rc;
 }
 
-static int serve_pipes(struct target *t) {
-  struct front f = {.gw = t->gateway};
+static int serve_pipes(struct target *t, const struct args *a) {
+  struct front f = {.gw = t->gateway, .target = t, .args = a};
   if (lines_open(&f.in, STDIN_FILENO) != 0) return say_fail(EXIT_IO, "out of memory");
   out_open(&f.out, STDOUT_FILENO);
   int rc = EXIT_OK, lib = mcpgw_client_open(&f.client, t->gateway, NULL, 0, MCPGW_CLIENT_RAW);
@@ -199,9 +202,10 @@ static int serve_pipes(struct target *t) {
 
 int cmd_stdio(const struct args *a) {
   struct target t;
+  loop_hup_reloads();
   int rc = target_load_only(&t, a);
   if (rc == EXIT_OK) rc = target_start(&t, a, 0);
-  if (rc == EXIT_OK) rc = serve_pipes(&t);
+  if (rc == EXIT_OK) rc = serve_pipes(&t, a);
   target_done(&t);
   return rc;
 }

@@ -165,6 +165,40 @@ int target_start(struct target *t, const struct args *a, int quiet) {
   return say_fail(EXIT_IO, "%s: cannot make the gateway: %s", t->what, mcpgw_strerror(rc));
 }
 
+/* The flags of the command line stand above whatever the file says. */
+static int load_again(struct target *next, const struct args *a) {
+  int rc = mcpgw_config_load_file(next->config, next->what, strlen(next->what), (const char *const *)environ);
+  if (rc == MCPGW_OK && a->given & OPT_INSECURE) rc = mcpgw_config_set_insecure_plain_http(next->config, 1);
+  if (rc == MCPGW_OK && a->listen) rc = mcpgw_config_set_listen(next->config, a->listen);
+  if (rc == MCPGW_OK && a->given & OPT_LOG_LEVEL) rc = mcpgw_config_set_log_level(next->config, a->log_level);
+  return rc;
+}
+
+void target_reload(struct target *t, const struct args *a) {
+  struct target next = {.what = t->what};
+  const char *why = "";
+  if (a->command || target_is_url(t->what)) {
+    log_own(&style, "warn", "config.not_reloaded", t->what, "there is no file to load again");
+    return;
+  }
+  int rc = mcpgw_config_new(&next.config);
+  if (rc == MCPGW_OK) {
+    rc = load_again(&next, a);
+    why = mcpgw_config_error(next.config);
+  }
+  if (rc == MCPGW_OK) {
+    rc = mcpgw_gateway_reload(t->gateway, next.config);
+    why = mcpgw_gateway_error(t->gateway);
+  }
+  if (rc == MCPGW_OK) {
+    mcpgw_config_free(t->config);
+    t->config = next.config;
+    return;
+  }
+  log_own(&style, "error", "config.not_reloaded", t->what, why && *why ? why : mcpgw_strerror(rc));
+  mcpgw_config_free(next.config);
+}
+
 void target_done(struct target *t) {
   loop_wakes(NULL);
   mcpgw_gateway_free(t->gateway);

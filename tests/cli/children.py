@@ -380,7 +380,7 @@ if __name__ == "__main__":
     for directory in (TMP, os.path.dirname(TMP)):
         os.chmod(directory, 0o755)
     two_hundred_contexts()
-    for sig in (signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for sig in (signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM, signal.SIGINT):
         dead_with_the_gateway(sig)
     launcher_killed()
     stopped_mid_call()

@@ -26,7 +26,7 @@ part() { # NAME PROGRAM...: no part may hang
 }
 
 {
-  for script in usage config tools call pin serve store sessions; do part "$script" bash "$HERE/$script.sh"; done
+  for script in usage config tools call pin serve store sessions reload; do part "$script" bash "$HERE/$script.sh"; done
   part stdio python3 "$HERE/stdio.py"
   part children python3 "$HERE/children.py"
   if [ -x "$NODE" ]; then

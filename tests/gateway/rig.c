@@ -175,6 +175,10 @@ void gwt_isolate(int how) {
   isolation = how;
 }
 
+int gwt_transport(struct gwt *g, int i) {
+  return mg_transport_memory_new(&table, &g->servers[i], &g->transports[i]);
+}
+
 static int add_servers(struct gwt *g) {
   static const char *const names[] = {"a", "b", "c"};
   int rc = MCPGW_OK;
@@ -189,7 +193,7 @@ static int add_servers(struct gwt *g) {
   o.log_data = g;
   if (rc == MCPGW_OK) rc = mcpgw_gateway_new(&g->gw, g->config, &o);
   for (int i = 0; i < g->n_servers && rc == MCPGW_OK; i++) {
-    rc = mg_transport_memory_new(&table, &g->servers[i], &g->transports[i]);
+    rc = gwt_transport(g, i);
     if (rc == MCPGW_OK) rc = mcpgw_gateway_set_transport(g->gw, names[i], 1, &mg_transport_memory_ops, g->transports[i]);
   }
   return rc;

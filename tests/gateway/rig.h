@@ -48,6 +48,7 @@ struct gwt_http { /* one client connection */
 /* gateway: members of the gateway object ("\"sse_after_ms\":20,"), or "". Servers are a, b, c; it listens. */
 void gwt_up(struct gwt *g, const char *gateway, int n_servers);
 int gwt_try_up(struct gwt *g, const char *gateway, int n_servers); /* as above; a result code. Set g->oom first */
+int gwt_transport(struct gwt *g, int i); /* makes that of server i, which was not there at first */
 void gwt_down(struct gwt *g); /* checks that memory is as before */
 /* The isolation of all servers of the gateways that are brought up from here on; 0: the default. */
 void gwt_isolate(int isolation);

@@ -10,4 +10,5 @@ Suite *gateway_guest_suite(void);
 Suite *gateway_admin_suite(void);
 Suite *gateway_contexts_suite(void);
 Suite *gateway_keyed_suite(void);
+Suite *gateway_reload_suite(void);
 #endif
