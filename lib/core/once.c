@@ -69,7 +69,7 @@ static void mark(struct mg_call *call, const struct mg_msg *m, struct mg_splice 
 
 static void remember_task(struct mg_call *call, const struct mg_msg *m) {
   int slot = m->s[MG_S_R_TASK_TASK_ID].type == MG_JSON_STRING ? MG_S_R_TASK_TASK_ID : MG_S_R_TASK_ID;
-  if (m->kind == MG_RESULT && m->s[slot].type == MG_JSON_STRING) mg_task_remember(call, mg_msg_inner(m, slot), call->up->index);
+  if (call->up && m->kind == MG_RESULT && m->s[slot].type == MG_JSON_STRING) mg_task_remember(call, mg_msg_inner(m, slot), call->up);
 }
 
 /* The reply as the upstream gave it, in the shape of this client's; ends the call. */

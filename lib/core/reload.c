@@ -243,6 +243,7 @@ static void review(const struct mg_reload *r, struct mg_call *call) {
   if (!call->view.n && !call->view.all) call->step = is_gone;
   if (call->n_legs || !call->step) return; /* it is under way, and may finish where it is */
   if (call->pauses) return;                /* its next attempt is one at what is there then */
+  if (call->once.stage == MG_ONCE_WAITS || call->once.stage == MG_ONCE_STORES) return; /* the store will wake it */
   for (size_t i = 0; i < call->n_waiters; i++) mg_list_del(&call->waiters[i].node);
   mg_free(call->waiters); /* as many as the old view needed */
   call->waiters = NULL;
