@@ -70,6 +70,9 @@ struct mg_config {
   uint64_t heartbeat_ms, sse_after_ms, sse_poll_ms, resume_ms;
   struct {
     uint64_t body_bytes, header_bytes, connections, memory_bytes;
+    struct {
+      uint64_t burst, per_s; /* per_s 0: no limit */
+    } rate;
   } limits;
   struct {
     uint64_t idle_ms, absolute_ms, max, max_per_principal;

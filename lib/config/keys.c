@@ -109,11 +109,16 @@ static const struct mg_cfg_word level_words[] = {{"error", MG_LOG_ERROR},
                                                  {NULL, 0}};
 
 /* These tables' offsets count from struct mg_config, whose inner structs have no names of their own. */
+static const struct mg_cfg_key rate_keys[] = {
+    UINT("burst", mg_config, limits.rate.burst, 1, 1000000, 50),
+    UINT("per_s", mg_config, limits.rate.per_s, 0, 1000000, 0)};
+TABLE(rate, rate_keys);
 static const struct mg_cfg_key gateway_limits_keys[] = {
     UINT("body_bytes", mg_config, limits.body_bytes, 1024, GIB, 4 * MIB),
     UINT("header_bytes", mg_config, limits.header_bytes, 1024, MIB, 32768),
     UINT("connections", mg_config, limits.connections, 1, 1000000, 20000),
-    UINT("memory_bytes", mg_config, limits.memory_bytes, MIB, 1024 * GIB, 256 * MIB)};
+    UINT("memory_bytes", mg_config, limits.memory_bytes, MIB, 1024 * GIB, 256 * MIB),
+    {.name = "rate", .kind = MG_KEY_OBJECT, .inner = &rate}};
 TABLE(gateway_limits, gateway_limits_keys);
 static const struct mg_cfg_key contexts_keys[] = {
     UINT("idle_ms", mg_config, contexts.idle_ms, 1, 31 * DAY_MS, 30 * 60 * 1000),

@@ -493,6 +493,9 @@ void mg_retry_sent(struct mg_call *call); /* one attempt is made */
 /* A leg of the call failed. 1: it goes again, now or later; else it is to be told. */
 int mg_retry(struct mg_call *call, const struct mg_link *l, const struct mg_fault *f, uint64_t now_ms);
 
+/* ---- rate.c: requests a principal ------------------------------------------------------------------------------ */
+int mg_rate_take(struct mg_core *c, struct mg_principal *p, uint64_t now_ms, struct mg_fault *f); /* LIMIT: *f says when */
+
 /* ---- reply.c: the way back -------------------------------------------------------------------------------- */
 extern const struct mg_leg_ops mg_reply_ops; /* the reply goes to the call */
 /* The edits that make an upstream's reply the client's. text holds replacements: it must outlive sp. */

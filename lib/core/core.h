@@ -54,7 +54,7 @@ struct mg_ports {
 };
 
 struct mg_stats { /* counters; every drop and every failure has one */
-  uint64_t requests, replies, errors, cancelled, timeouts, overloaded, queued, queue_full, breaker_opened, breaker_refused, retries, retries_refused;
+  uint64_t requests, replies, errors, cancelled, timeouts, overloaded, queued, queue_full, breaker_opened, breaker_refused, retries, retries_refused, rate_limited;
   uint64_t unknown_ids, unknown_tokens, unknown_responses, dropped_notifications, filtered_logs, upstream_protocol;
   uint64_t links_opened, links_lost, links_reaped, links_deaf, crash_loops, contexts_opened, contexts_ended, contexts_revoked, handles_refused;
   uint64_t lists_fetched, lists_cached, tools_refused;
@@ -91,6 +91,9 @@ void mg_core_once(struct mg_core *c, uint64_t now_ms); /* the contract has somet
 const struct mg_stats *mg_core_stats(const struct mg_core *c);
 size_t mg_core_calls(const struct mg_core *c); /* downstream requests in flight, listen streams not counted */
 size_t mg_core_queued(const struct mg_core *c); /* of them, those that wait for a place at their upstream */
+/* This principal goes on asking although it was refused time and again: how long until it may; 0: it may, or has
+ * not been told often enough. For whoever need not read a request to refuse it. */
+uint64_t mg_core_rate_wait(struct mg_core *c, struct mg_slice principal, uint64_t now_ms);
 size_t mg_core_breakers(const struct mg_core *c); /* upstreams that are left alone now: open or half-open */
 size_t mg_core_contexts(const struct mg_core *c);
 /* Finishes what lives long by design (listen streams) with a proper end; new requests are refused. */

@@ -15,10 +15,11 @@ void mg_core_initialize(struct mg_core *c, const struct mg_inbound *in, struct m
   }
   if (rc == MCPGW_OK && (rc = mg_ctx_new(c, in, &ctx)) != MCPGW_OK)
     f.text = mg_ctx_refusal(c, rc);
+  if (rc == MCPGW_OK) rc = mg_rate_take(c, ctx->session->principal, in->now_ms, &f);
   if (rc == MCPGW_OK && (rc = mg_call_new(c, ctx, in, &call)) != MCPGW_OK) f.text = "out of memory";
   if (rc != MCPGW_OK) {
     mg_refuse(c, in, 0, &f);
-    if (ctx) mg_core_end(c, ctx, "out of memory");
+    if (ctx) mg_core_end(c, ctx, f.text);
     return;
   }
   *out = ctx;

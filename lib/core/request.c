@@ -171,7 +171,8 @@ void mg_request_start(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inb
   const struct mg_msg *m = in->msg;
   struct mg_call *call;
   struct mg_fault f = {.reason = MG_WHY_OVERLOADED, .delivered = MCPGW_DELIVERED_NO, .text = "the gateway is stopping"};
-  int rc = c->draining ? MCPGW_E_CLOSED : mg_call_new(c, ctx, in, &call);
+  int limited = m->method != MG_M_PING && !c->draining && mg_rate_take(c, ctx->session->principal, in->now_ms, &f) != MCPGW_OK;
+  int rc = c->draining || limited ? MCPGW_E_CLOSED : mg_call_new(c, ctx, in, &call);
   if (rc == MCPGW_E_EXISTS)
     f = (struct mg_fault){.code = MG_RPC_REQUEST, .delivered = -1, .text = "a request with this id is in flight"};
   else if (rc != MCPGW_OK && rc != MCPGW_E_CLOSED) f.text = "too many requests are in flight; try again later";

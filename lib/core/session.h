@@ -25,7 +25,8 @@ struct mg_principal {
   struct mg_link **links; /* of isolation `principal`: two an upstream (core/bind) */
   size_t n_links;
   struct {
-    uint64_t milli, at_ms; /* thousandths of a call that are left, and when that was reckoned */
+    uint64_t milli, at_ms; /* thousandths of a call that are left, and when that was reckoned; at_ms 0: full */
+    uint64_t refused;      /* requests since the last one that was let in */
   } bucket;
 };
 

@@ -2,6 +2,7 @@
  * statuses that are decided before anything is passed on. Both eras are served on one endpoint; the era is
  * judged per request (DESIGN §6). */
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -463,8 +464,19 @@ static void on_request(void *data, struct mg_exchange *x, const struct mg_http_r
 
 /* Before a body is read: who may not come in need not send it. */
 static int on_admit(void *data, struct mg_exchange *x, const struct mg_http_request *r) {
+  struct mcpgw_gateway *gw = data;
   const char *why;
-  return mg_health_is(r) ? 0 : mg_access_check(data, x, r, &why);
+  mcpgw_credential who;
+  char after[64];
+  if (mg_health_is(r)) return 0;
+  int status = mg_access_check(gw, x, r, &why);
+  if (status || !mg_slice_eqz(r->method, "POST")) return status;
+  mg_access_caller(gw, x, &who);
+  uint64_t ms = mg_core_rate_wait(gw->core, mg_slice(who.principal, who.principal_len), mg_gw_now(gw));
+  if (!ms) return 0;
+  snprintf(after, sizeof after, "Retry-After: %llu\r\n", (unsigned long long)((ms + 999) / 1000));
+  plain(gw, x, 429, after, "you make more requests than gateway.limits.rate allows\n");
+  return 0; /* answered */
 }
 
 static void on_gone(void *data, struct mg_exchange *x) {

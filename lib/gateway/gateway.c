@@ -340,6 +340,7 @@ int mg_gw_stats(struct mcpgw_gateway *gw, char **out) {
       {"breaker_refused", s->breaker_refused},
       {"retries", s->retries},
       {"retries_refused", s->retries_refused},
+      {"rate_limited", s->rate_limited},
       {"unknown_ids", s->unknown_ids},
       {"unknown_tokens", s->unknown_tokens},
       {"unknown_responses", s->unknown_responses},

@@ -34,7 +34,7 @@ static const struct {
      "gateway.allowedOrigins: unknown key; did you mean \"allowed_origins\"?"},
     {GATEWAY("\"lgo\":{}"), "gateway.lgo: unknown key; did you mean \"log\"?"},
     {GATEWAY("\"limits\":{\"memory\":1}"),
-     "gateway.limits.memory: unknown key; known here: body_bytes, header_bytes, connections, memory_bytes"},
+     "gateway.limits.memory: unknown key; known here: body_bytes, header_bytes, connections, memory_bytes, rate"},
     {GATEWAY("\"q q\":1"),
      "gateway[\"q q\"]: unknown key; known here: listen, public_url, state_dir, separator, allowed_hosts, "
      "allowed_origins, heartbeat_ms, sse_after_ms, sse_poll_ms, resume_ms, limits, contexts, idempotency, store, pin, admin, "

@@ -100,7 +100,7 @@ START_TEST(every_key_of_a_gateway) {
       "\"allowed_origins\":[\"https://a.example\",\"vscode-webview://"
       "x\"],\"heartbeat_ms\":10,\"sse_after_ms\":0,\"sse_poll_ms\":7,"
       "\"resume_ms\":0,\"limits\":{\"body_bytes\":1024,\"header_bytes\":1048576,\"connections\":1,"
-      "\"memory_bytes\":1099511627776},\"contexts\":{\"idle_ms\":1,\"absolute_ms\":2,\"max\":3,"
+      "\"memory_bytes\":1099511627776,\"rate\":{\"burst\":8,\"per_s\":9}},\"contexts\":{\"idle_ms\":1,\"absolute_ms\":2,\"max\":3,"
       "\"no_handle\":\"refuse\"},\"idempotency\":{\"durability\":\"async\",\"ttl_ms\":5,\"max_bytes\":0},"
       "\"store\":{\"quota_bytes\":1048576},\"admin\":{\"listen\":\"unix:/run/"
       "a.sock\",\"token\":\"0123456789abcdef\"},\"log\":{\"level\":\"debug\"},"
@@ -119,6 +119,8 @@ START_TEST(every_key_of_a_gateway) {
   ck_assert_uint_eq(c->limits.header_bytes, 1048576);
   ck_assert_uint_eq(c->limits.connections, 1);
   ck_assert_uint_eq(c->limits.memory_bytes, UINT64_C(1099511627776));
+  ck_assert_uint_eq(c->limits.rate.burst, 8);
+  ck_assert_uint_eq(c->limits.rate.per_s, 9);
   ck_assert_uint_eq(c->contexts.idle_ms, 1);
   ck_assert_uint_eq(c->contexts.absolute_ms, 2);
   ck_assert_uint_eq(c->contexts.max, 3);

@@ -663,6 +663,61 @@ START_TEST(a_failed_start_holds_up_only_starts) {
 }
 END_TEST
 
+/* ---- requests a principal ------------------------------------------------------------------------------------------- */
+
+START_TEST(a_caller_has_a_rate) {
+  struct core_rig r;
+  core_up(&r, A("\"era\":\"auto\""), "{\"limits\":{\"rate\":{\"burst\":5,\"per_s\":2}}}");
+  struct mg_ctx *ctx = core_session(&r, 0, 1); /* initialize is the first of five */
+  struct core_port *p = core_port(&r, 0);
+  struct core_sink *s = NULL;
+  for (int i = 0; i < 5; i++) s = ask(ctx, &r, i, "t");
+  ck_assert_uint_eq(sent_calls(p), 4);
+  core_has(core_final(s), "\"reason\":\"OVERLOADED\",\"delivered\":\"no\",\"retry_after_ms\":500");
+  ck_assert_int_eq(core_status(s), 200);
+  s = core_sink(&r);
+  core_legacy(ctx, s, "{\"jsonrpc\":\"2.0\",\"id\":\"p\",\"method\":\"ping\"}"); /* free */
+  core_has(core_final(s), "\"result\"");
+  core_legacy(ctx, NULL, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":0}}");
+  ck_assert_ptr_nonnull(core_sent(p, "notifications/cancelled", 0));
+  r.principal = "another"; /* has a bucket of its own */
+  struct mg_ctx *other = core_session(&r, 0, 1);
+  ask(other, &r, 1, "t");
+  ck_assert_uint_eq(sent_calls(core_port(&r, 0)), 1);
+  r.principal = "local";
+  core_tick(&r, 499);
+  core_has(core_final(ask(ctx, &r, 10, "t")), "OVERLOADED");
+  core_tick(&r, 1);
+  ask(ctx, &r, 11, "t");
+  ck_assert_uint_eq(sent_calls(p), 5);
+  core_tick(&r, 100000); /* no more than the burst is saved up */
+  size_t before = sent_calls(p);
+  for (int i = 20; i < 30; i++) ask(ctx, &r, i, "t");
+  ck_assert_uint_eq(sent_calls(p), before + 5);
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(who_goes_on_regardless_is_known) {
+  struct core_rig r;
+  core_up(&r, A("\"era\":\"auto\""), "{\"limits\":{\"rate\":{\"burst\":1,\"per_s\":1}}}");
+  r.servers[0].modern = 1;
+  struct core_sink *s = core_sink(&r);
+  for (int i = 0; i < 8; i++) {
+    ck_assert_uint_eq(mg_core_rate_wait(r.core, MG_LIT("local"), r.now), 0);
+    core_modern(s, MODERN("1", "prompts/get", "\"name\":\"t\","));
+  }
+  ck_assert_uint_eq(mg_core_rate_wait(r.core, MG_LIT("local"), r.now), 0);
+  core_modern(s, MODERN("1", "prompts/get", "\"name\":\"t\","));
+  ck_assert_uint_eq(mg_core_rate_wait(r.core, MG_LIT("local"), r.now), 1000);
+  ck_assert_uint_eq(mg_core_rate_wait(r.core, MG_LIT("somebody"), r.now), 0);
+  core_tick(&r, 1000);
+  ck_assert_uint_eq(mg_core_rate_wait(r.core, MG_LIT("local"), r.now), 0);
+  ck_assert_uint_eq(mg_core_stats(r.core)->rate_limited, 9);
+  core_down(&r);
+}
+END_TEST
+
 Suite *core_limits_suite(void) {
   Suite *s = suite_create("core/limits");
   TCase *t = tcase_create("time");
@@ -697,6 +752,10 @@ Suite *core_limits_suite(void) {
   tcase_add_test(t, a_probe_may_be_orphaned);
   tcase_add_test(t, a_crash_loop_opens_it);
   tcase_add_test(t, a_failed_start_holds_up_only_starts);
+  suite_add_tcase(s, t);
+  t = tcase_create("rate");
+  tcase_add_test(t, a_caller_has_a_rate);
+  tcase_add_test(t, who_goes_on_regardless_is_known);
   suite_add_tcase(s, t);
   return s;
 }

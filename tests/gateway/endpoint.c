@@ -231,6 +231,33 @@ START_TEST(resuming_what_has_not_begun) {
 }
 END_TEST
 
+/* Refused in words first; who goes on regardless gets the status, and its body is not read. */
+START_TEST(too_many_requests) {
+  struct gwt g;
+  struct gwt_http c;
+  char *head = NULL, *body = NULL;
+  int status = 200, told = 0;
+  gwt_up(&g, "\"limits\":{\"rate\":{\"burst\":2,\"per_s\":1}},", 1);
+  g.servers[0].modern = 1;
+  for (int i = 0; i < 200 && status == 200; i++) { /* a slow machine earns a token now and then */
+    status = gwt_ask(&g, "/mcp", GWT_CALL_HEADERS("echo"), GWT_MODERN_CALL("1", "echo"), &body);
+    told += status == 200 && strstr(body, "\"reason\":\"OVERLOADED\"") && strstr(body, "\"retry_after_ms\":");
+    free(body);
+  }
+  ck_assert_int_eq(status, 429);
+  ck_assert_int_ge(told, 8);
+  gwt_connect(&g, &c);
+  const char *big = "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n" JSON BOTH "Content-Length: 1000000\r\n\r\n";
+  gwt_write(&c, big, strlen(big));
+  ck_assert_int_eq(gwt_response(&c, NULL, &head, 3000), 429);
+  gwt_has(head, "Retry-After: 1\r\n");
+  free(head);
+  gwt_close(&c);
+  ck_assert_int_eq(status_of(&g, "GET", "/livez", "", "", NULL), 200);
+  gwt_down(&g);
+}
+END_TEST
+
 Suite *gateway_endpoint_suite(void) {
   Suite *s = suite_create("gateway/endpoint");
   TCase *t = tcase_create("endpoint");
@@ -242,6 +269,7 @@ Suite *gateway_endpoint_suite(void) {
   tcase_add_test(t, a_session_may_not_be_opened_twice_over);
   tcase_add_test(t, modern_errors_carry_what_the_specification_says);
   tcase_add_test(t, resuming_what_has_not_begun);
+  tcase_add_test(t, too_many_requests);
   suite_add_tcase(s, t);
   return s;
 }
