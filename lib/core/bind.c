@@ -244,9 +244,11 @@ static int has_subscriptions(const struct mg_link *l) {
   return 0;
 }
 
-/* What would be missed if it went: nothing but time; state; state and what somebody listens to. -1: it is in use. */
+/* What would be missed if it went: nothing but time; state; state and what somebody listens to. -1: it is in use.
+ * Few clients end their sessions: what one that has left would have missed counts for nothing. */
 static int worth(const struct mg_link *l, uint64_t now_ms) {
   if (l->state != MG_LINK_READY || mg_map_count(l->legs) || !mg_list_empty(&l->waiters) || mg_reverse_waits(l)) return -1;
+  if (l->ctx && l->ctx->left) return 0;
   if (has_subscriptions(l)) return now_ms < l->used_ms + REAP_IDLE_MS ? -1 : 2;
   if (l->stateful) return now_ms < l->used_ms + REAP_IDLE_MS ? -1 : 1;
   return 0;

@@ -179,6 +179,7 @@ struct mg_ctx {
   struct mcpgw_session *session; /* whose, since when, how long */
   uint64_t number; /* unique in the process, for listings */
   struct mg_view view;
+  int left;                                   /* its client's own stream was there, and has gone */
   int modern, is_home;                        /* is_home: of its principal's requests without a handle */
   int revision, initialized, answered, ended; /* answered: the InitializeResult has left */
   unsigned can;                               /* MG_CAN_*: what a legacy client can be asked */

@@ -246,6 +246,10 @@ void *mg_ctx_user(const struct mg_ctx *ctx) {
   return ctx->user;
 }
 
+void mg_ctx_set_left(struct mg_ctx *ctx, int left) {
+  ctx->left = left;
+}
+
 void mg_ctx_set_channel(struct mg_ctx *ctx, struct mg_sink *channel) {
   ctx->channel = channel;
 }

@@ -42,7 +42,8 @@ int mg_gw_make_stdio(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, st
                               .cpu_s = s->limits.cpu_s,
                               .files = s->limits.files,
                               .user = s->user,
-                              .children = s->limits.children};
+                              .children = s->limits.children,
+                              .leaving = &up->leaving};
   say_unlimited(gw, s);
   up->ops = &mg_transport_stdio_ops;
   up->transport_free = mg_transport_stdio_free;

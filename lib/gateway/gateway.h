@@ -36,6 +36,7 @@ struct mg_gw_upstream {
   const mcpgw_transport_ops *ops;
   void *transport;
   void (*transport_free)(void *);
+  size_t leaving; /* links in gw->closing */
 };
 
 struct mcpgw_link { /* the public link: a core link and its transport */

@@ -57,6 +57,7 @@ void mg_gw_close_links(struct mcpgw_gateway *gw) {
   while ((node = mg_list_first(&gw->closing))) {
     struct mcpgw_link *l = MG_CONTAINER(node, struct mcpgw_link, node);
     mg_list_del(node);
+    l->up->leaving--;
     l->ops->close(l->impl, l->graceful ? MCPGW_CLOSE_GRACEFUL : 0);
     mg_gw_upstream_unref(l->up);
     mg_free(l);
@@ -73,6 +74,7 @@ static void port_close(void *port, int graceful) {
   struct mcpgw_link *l = port;
   l->core = NULL; /* nothing it says matters any more */
   l->graceful = graceful;
+  l->up->leaving++;
   mg_list_add(&l->gw->closing, &l->node);
   if (!l->gw->closing_posted) l->gw->closing_posted = mg_loop_defer(l->gw->loop, close_later, l->gw) == MCPGW_OK;
 }

@@ -202,6 +202,7 @@ static int has_room(struct stdio *s) {
   uint64_t most = s->transport->config.children;
   int ending, all = mg_child_count_of(s->transport->config.loop, &s->transport->config, &ending);
   char text[128];
+  if (s->transport->config.leaving) ending += (int)*s->transport->config.leaving;
   if (!most || ((uint64_t)(all - ending) < most && (uint64_t)ending < most)) return 1;
   s->transport->stats.refused++;
   (void)snprintf(text, sizeof text, "%d processes of it run and %d are ending; limits.children is %llu",

@@ -17,6 +17,7 @@ struct mg_stdio_config {
   uint64_t memory_bytes, cpu_s, files; /* limits of the command, 0 = inherit; need the launcher */
   const char *user;                    /* who it runs as; NULL: us; needs the launcher and root */
   uint64_t children;                   /* links at once, 0 = no ceiling: then open is MCPGW_E_LIMIT */
+  const size_t *leaving; /* of its links, how many are to be closed next; BORROWED; NULL: none */
 };
 struct mg_stdio_stats { /* of all links of a transport, since it was made */
   uint64_t started, refused; /* refused: children was reached */

@@ -397,6 +397,26 @@ START_TEST(what_is_in_use_or_holds_state_is_not_taken_lightly) {
 }
 END_TEST
 
+START_TEST(who_has_left_makes_room_at_once) {
+  struct core_rig r;
+  core_up(&r, CAPPED("2"), NULL);
+  struct client a = client(&r, "{}"), b = client(&r, "{}");
+  core_legacy(a.ctx, a.posts, CALL("1")); /* both have state, touched just now */
+  core_result(r.ports[0], core_last(r.ports[0])->call, "{}");
+  answer(&r, &b, CALL("1"), "{}");
+  mg_ctx_set_left(a.ctx, 1);
+  mg_ctx_set_left(b.ctx, 1);
+  mg_ctx_set_left(b.ctx, 0); /* it came back */
+  client(&r, "{}");
+  ck_assert_int_eq(r.ports[0]->closed, 1);
+  ck_assert_int_eq(r.ports[1]->closed, 0);
+  mg_ctx_set_left(a.ctx, 0);
+  core_legacy(a.ctx, a.posts, CALL("2")); /* and so may the other, who is told */
+  core_has(core_final(a.posts), "STATE_LOST");
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(processes_have_a_ceiling_of_their_own) {
   struct core_rig r;
   core_up(&r, "{\"a\":{\"command\":\"x\",\"gateway\":{\"limits\":{\"children\":2}}}}", NULL);
@@ -450,6 +470,7 @@ Suite *core_sharing_suite(void) {
   t = tcase_create("ceilings");
   tcase_add_test(t, the_longest_unused_link_makes_room);
   tcase_add_test(t, what_is_in_use_or_holds_state_is_not_taken_lightly);
+  tcase_add_test(t, who_has_left_makes_room_at_once);
   tcase_add_test(t, processes_have_a_ceiling_of_their_own);
   tcase_add_loop_test(t, many_come_and_go, 0, 3);
   suite_add_tcase(s, t);
