@@ -33,7 +33,7 @@ const servers = {
 };
 const LIMITS = {
   timeouts: { connect_ms: 2000, list_ms: 3000, total_ms: 2000 },
-  limits: { concurrency: 512, queue: 1024 },
+  limits: { concurrency: 512, queue: 1024, children: 64 },
 };
 const GATEWAY = { heartbeat_ms: 500, resume_ms: 3000 };
 const fds = (pid) => readdirSync(`/proc/${pid}/fd`).length;
@@ -104,11 +104,13 @@ const CALL_PLAN = 'early=70,cutreq=50,drop=40,late=70,cut=140,rst=100,mute=30,ha
 const ALL_PLAN = 'early=20,cutreq=15,drop=5,late=15,cut=40,rst=30,mute=4,halfopen=6,delay=20,drip=20,dup=30';
 
 async function upstreamSide(what, plan, match) {
+  // With most calls broken a breaker would keep nearly all of them from the proxy.
+  const extra = match ? { ...LIMITS, breaker: { enabled: false } } : LIMITS;
   const proxies = {};
   for (const [key, { url }] of Object.entries(servers)) {
     proxies[key] = await faultProxy(url, { seed: SEED + key.length, plan, span: 600, ms: 2500, ...(match && { match }) });
   }
-  const mcpServers = Object.fromEntries(Object.entries(proxies).map(([k, p]) => [k, { url: p.url, gateway: LIMITS }]));
+  const mcpServers = Object.fromEntries(Object.entries(proxies).map(([k, p]) => [k, { url: p.url, gateway: extra }]));
   const gateway = await serve({ mcpServers, gateway: GATEWAY });
   const before = fds(gateway.pid);
   const broken = async () => sum(await countFaults(Object.values(proxies)));
