@@ -36,6 +36,7 @@ struct sink { /* of one POST: some requests */
 };
 struct session {
   struct world *w;
+  const char *principal;
   struct mg_ctx *ctx;
   struct sink *channel;
 };
@@ -51,6 +52,7 @@ struct world {
   struct sink *posts[64]; /* NULL: none, or answered */
   size_t live; /* sinks of requests that are not over */
   uint64_t asked, finals, drops;
+  char handles[8][300]; /* as JSON strings, of whomever they are */
 };
 
 static unsigned rnd(struct world *w, unsigned n) {
@@ -147,15 +149,27 @@ static void one_less(struct sink *s) {
   free(s);
 }
 
+static void keep_handle(struct world *w, struct mg_slice text) {
+  static const char key[] = "\"dev.mcpgw/context\":";
+  const char *at = memmem(text.ptr, text.len, key, sizeof key - 1);
+  if (!at) return;
+  at += sizeof key - 1;
+  const char *end = memchr(at + 1, '"', 200);
+  ck_assert_ptr_nonnull(end);
+  snprintf(w->handles[rnd(w, 8)], 300, "%.*s", (int)(end + 1 - at), at);
+}
+
 static void sink_message(struct mg_sink *sink, struct mg_outgoing *o) {
   struct sink *s = (struct sink *)sink;
   struct mg_buf all;
   mg_buf_init(&all, (size_t)1 << 24);
   for (size_t i = 0; i < o->n; i++) {
     mg_buf_add(&all, o->segs[i].ptr, o->segs[i].len);
+    if (rnd(s->w, 4)) mg_blob_mark_sent(o->segs[i].blob); /* else it is lost with its connection */
     mg_blob_unref(o->segs[i].blob);
   }
   ck_assert_int_eq(mg_json_scan(mg_buf_slice(&all), NULL, NULL, 0, NULL, NULL), MCPGW_OK);
+  keep_handle(s->w, mg_buf_slice(&all));
   mg_buf_done(&all);
   ck_assert(!o->final || !s->channel);
   if (!o->final) return;
@@ -198,14 +212,17 @@ static struct sink *new_sink(struct world *w, int requests) {
 
 /* ---- clients --------------------------------------------------------------------------------------------------- */
 
-static void say(struct world *w, struct mg_ctx *ctx, struct sink *s, struct mg_view view, const char *text, struct mg_ctx **opened) {
+static const char *const principals[] = {"p", "p", "q"};
+
+static void say(struct world *w, const char *principal, struct mg_ctx *ctx, struct sink *s, struct mg_view view, const char *text,
+                struct mg_ctx **opened) {
   struct mg_msg m;
   struct mg_wire_fault why;
   struct sink none = {.w = w};
   mg_sink_init(&none.sink);
   mg_blob *blob = mg_blob_copy(&w->budget, text, strlen(text));
   ck_assert_int_eq(mg_wire_parse(mg_blob_slice(blob), &m, &why), MCPGW_OK);
-  mcpgw_credential who = {.struct_size = sizeof who, .principal = "p", .principal_len = 1};
+  mcpgw_credential who = {.struct_size = sizeof who, .principal = principal, .principal_len = strlen(principal)};
   struct mg_inbound in = {.blob = blob, .msg = &m, .view = view, .who = &who, .sink = s ? &s->sink : &none.sink, .now_ms = w->now};
   if (opened) mg_core_initialize(w->core, &in, opened);
   else if (ctx) mg_core_legacy(w->core, ctx, &in);
@@ -222,10 +239,11 @@ static void open_session(struct world *w) {
   struct session *s = &w->sessions[rnd(w, SESSIONS)];
   struct mg_ctx *ctx = NULL;
   if (s->ctx) return;
-  say(w, NULL, new_sink(w, 1), some_view(w),
-      "{\"jsonrpc\":\"2.0\",\"id\":\"i\",\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},\"clientInfo\":{}}}", &ctx);
+  const char *principal = PICK(w, principals);
+  say(w, principal, NULL, new_sink(w, 1), some_view(w),
+      "{\"jsonrpc\":\"2.0\",\"id\":\"i\",\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{\"sampling\":{}},\"clientInfo\":{}}}", &ctx);
   if (!ctx) return;
-  *s = (struct session){w, ctx, calloc(1, sizeof *s->channel)};
+  *s = (struct session){w, principal, ctx, calloc(1, sizeof *s->channel)};
   s->channel->w = w;
   s->channel->channel = 1;
   s->channel->left = 1;
@@ -239,13 +257,15 @@ static struct session *some_session(struct world *w) {
   return s->ctx ? s : NULL;
 }
 
-static const char *const names[] = {"t", "s0__t", "s1__t", "s2__t", "s1__u", "nope"};
+static const char *const names[] = {"error", "t", "s0__t", "s1__t", "s2__t", "s1__u", "nope"};
 static const char *const members[] = {
     "\"method\":\"tools/call\",\"params\":{\"name\":\"%s\"%s}",
     "\"method\":\"tools/call\",\"params\":{\"name\":\"%s\",\"task\":{}%s}",
     "\"method\":\"prompts/get\",\"params\":{\"name\":\"%s\"%s}",
     "\"method\":\"resources/read\",\"params\":{\"uri\":\"r:%s\"%s}",
     "\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"r:%s\"%s}",
+    "\"method\":\"resources/unsubscribe\",\"params\":{\"uri\":\"r:%s\"%s}",
+    "\"method\":\"logging/setLevel\",\"params\":{\"level\":\"debug\",\"x\":\"%s\"%s}",
     "\"method\":\"logging/setLevel\",\"params\":{\"level\":\"%s\"%s}",
     "\"method\":\"tools/list\",\"params\":{\"x\":\"%s\"%s}",
     "\"method\":\"resources/list\",\"params\":{\"x\":\"%s\"%s}",
@@ -260,7 +280,7 @@ static const char *const modern_members[] = {
 };
 
 static void write_request(struct world *w, const char *format, const char *meta, char *out, size_t cap) {
-  char body[600];
+  char body[1200];
   snprintf(body, sizeof body, format, PICK(w, names), meta);
   snprintf(out, cap, "{\"jsonrpc\":\"2.0\",\"id\":%u,%s}", rnd(w, 12), body);
 }
@@ -273,15 +293,23 @@ static void legacy_post(struct world *w) {
   struct sink *post = new_sink(w, n);
   while (n--) {
     write_request(w, PICK(w, members), rnd(w, 3) ? ",\"_meta\":{\"progressToken\":\"tok\"}" : "", text, sizeof text);
-    say(w, s->ctx, post, mg_ctx_view(s->ctx), text, NULL);
+    say(w, s->principal, s->ctx, post, mg_ctx_view(s->ctx), text, NULL);
   }
 }
 
 static void modern_post(struct world *w) {
-  static const char meta[] = ",\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\"io.modelcontextprotocol/clientCapabilities\":{}}";
-  char text[900];
+  static const char head[] = ",\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\"io.modelcontextprotocol/clientCapabilities\":{}";
+  char text[1400], meta[700];
+  const char *handle = w->handles[rnd(w, 8)];
+  switch (rnd(w, 6)) {
+  case 0: snprintf(meta, sizeof meta, "%s,\"dev.mcpgw/context\":\"new\"}", head); break;
+  case 1: snprintf(meta, sizeof meta, "%s,\"dev.mcpgw/context\":\"%u\"}", head, rnd(w, 1000)); break;
+  case 2:
+  case 3: snprintf(meta, sizeof meta, *handle ? "%s,\"dev.mcpgw/context\":%s}" : "%s}", head, handle); break;
+  default: snprintf(meta, sizeof meta, "%s}", head);
+  }
   write_request(w, rnd(w, 3) ? PICK(w, members) : PICK(w, modern_members), meta, text, sizeof text);
-  say(w, NULL, new_sink(w, 1), some_view(w), text, NULL);
+  say(w, PICK(w, principals), NULL, new_sink(w, 1), some_view(w), text, NULL);
 }
 
 static void client_notifies(struct world *w) {
@@ -295,7 +323,7 @@ static void client_notifies(struct world *w) {
   if (!s) return;
   snprintf(body, sizeof body, rnd(w, 3) ? PICK(w, v) : v[0], rnd(w, 12));
   snprintf(text, sizeof text, "{\"jsonrpc\":\"2.0\",%s}", body);
-  say(w, s->ctx, NULL, mg_ctx_view(s->ctx), text, NULL);
+  say(w, s->principal, s->ctx, NULL, mg_ctx_view(s->ctx), text, NULL);
 }
 
 static void sink_goes(struct world *w) {
@@ -364,6 +392,7 @@ static void answer(struct port *p) {
 static void server_speaks(struct port *p) {
   static const char *const v[] = {
       "\"method\":\"notifications/tools/list_changed\"", "\"method\":\"notifications/resources/list_changed\"",
+      "\"method\":\"notifications/resources/updated\",\"params\":{\"uri\":\"r:t\"}", "\"method\":\"notifications/odd\"",
       "\"method\":\"notifications/message\",\"params\":{\"level\":\"info\",\"data\":1}",
       "\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%llu,\"progress\":1}",
       "\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%llu,\"progress\":1}",
@@ -388,6 +417,12 @@ static void link_closes(struct port *p) {
 
 /* ---- the world --------------------------------------------------------------------------------------------------- */
 
+static void revoke(struct world *w) {
+  const char *who = PICK(w, principals);
+  size_t n;
+  ck_assert_int_eq(mg_core_revoke(w->core, MG_REVOKE_PRINCIPAL, mg_slice_z(who), &n), MCPGW_OK);
+}
+
 static void step(struct world *w) {
   unsigned what = rnd(w, 100);
   struct port *p = some_port(w);
@@ -396,6 +431,7 @@ static void step(struct world *w) {
   else if (what < 32) modern_post(w);
   else if (what < 42) client_notifies(w);
   else if (what < 45) sink_goes(w);
+  else if (what < 46 && !rnd(w, 8)) revoke(w);
   else if (what < 48 && p) link_closes(p);
   else if (what < 49 && some_session(w)) {
     struct session *s = some_session(w);
@@ -407,18 +443,23 @@ static void step(struct world *w) {
   else if (p) answer(p);
 }
 
+static const char *const isolation[] = {"", "\"isolation\":\"principal\",", "\"isolation\":\"shared\",", "\"isolation\":\"session\","};
+
 static void world_up(struct world *w, uint64_t seed) {
-  static const char config[] =
-      "{\"mcpServers\":{\"s0\":{\"url\":\"http://a/mcp\",\"gateway\":{\"breaker\":{\"enabled\":false}}},\"s1\":{\"url\":\"http://b/mcp\",\"gateway\":{"
-      "\"limits\":{\"concurrency\":2,\"queue\":2},\"breaker\":{\"min_calls\":4,\"open_ms\":200}}},"
-      "\"s2\":{\"url\":\"http://c/mcp\",\"gateway\":{\"stateful\":false,\"timeouts\":{\"idle_ms\":500},\"tools\":{\"*\":{\"limits\":{\"concurrency\":1}}}}}},"
-      "\"gateway\":{\"contexts\":{\"idle_ms\":60000,\"absolute_ms\":600000,\"max\":4}}}";
+  static const char format[] =
+      "{\"mcpServers\":{\"s0\":{\"url\":\"http://a/mcp\",\"gateway\":{%s\"breaker\":{\"enabled\":false}}},\"s1\":{\"url\":\"http://b/mcp\",\"gateway\":{%s"
+      "\"limits\":{\"links\":%u,\"concurrency\":2,\"queue\":2},\"breaker\":{\"min_calls\":4,\"open_ms\":200}}},"
+      "\"s2\":{\"url\":\"http://c/mcp\",\"gateway\":{%s\"stateful\":false,\"timeouts\":{\"idle_ms\":500},\"tools\":{\"*\":{\"limits\":{\"concurrency\":1}}}}}},"
+      "\"gateway\":{\"contexts\":{\"idle_ms\":60000,\"absolute_ms\":600000,\"max\":8,\"max_per_principal\":6,\"no_handle\":\"%s\"}}}";
+  static const char *const no_handle[] = {"principal", "principal", "fresh", "refuse"};
+  char config[2000];
   static const char *const no_env[] = {NULL};
   memset(w, 0, sizeof *w);
   w->seed = seed;
   w->now = 1000000;
   w->log.level = MG_LOG_DEBUG;
   mg_list_init(&w->ports);
+  snprintf(config, sizeof config, format, PICK(w, isolation), PICK(w, isolation), 1 + rnd(w, 6), PICK(w, isolation), PICK(w, no_handle));
   ck_assert_int_eq(mg_config_parse(mg_slice_z(config), no_env, NULL, &w->config, NULL), MCPGW_OK);
   ck_assert_int_eq(mg_core_new(w->config, &ports, w, &w->budget, &w->log, &w->core), MCPGW_OK);
 }
@@ -447,7 +488,7 @@ START_TEST(any_order_of_events) {
   world_up(&w, more ? strtoull(more, NULL, 10) : (uint64_t)_i * 7919 + 1);
   for (int i = 0; i < STEPS; i++) step(&w);
   ck_assert_uint_gt(mg_core_stats(w.core)->replies, 200); /* it did something */
-  ck_assert_uint_gt(mg_core_stats(w.core)->cancelled, 0);
+  ck_assert_uint_gt(mg_core_stats(w.core)->contexts_opened, 20);
   ck_assert_uint_gt(mg_core_stats(w.core)->links_lost, 20);
   ck_assert_uint_gt(mg_core_stats(w.core)->lists_fetched, 10);
   world_down(&w);
@@ -459,7 +500,7 @@ Suite *core_random_suite(void) {
   Suite *s = suite_create("core/random");
   TCase *t = tcase_create("random");
   tcase_set_timeout(t, 60);
-  tcase_add_loop_test(t, any_order_of_events, 0, 24);
+  tcase_add_loop_test(t, any_order_of_events, 0, 32);
   suite_add_tcase(s, t);
   return s;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "base/mem.h"
 #include "mcpgw/gateway.h"
 #include "transport/memory.h"
@@ -88,10 +89,14 @@ static int ask(struct run *r, const char *message) {
   return r->closed ? -1 : 0;
 }
 
+static int isolation; /* of both servers; tests run in a process each */
+
 static int start(struct run *r) {
   int rc = mcpgw_config_new(&r->config);
   if (rc == MCPGW_OK) rc = mcpgw_config_add_custom(r->config, "srv", 3);
   if (rc == MCPGW_OK) rc = mcpgw_config_add_custom(r->config, "other", 5); /* names need their lists */
+  for (size_t i = 0; rc == MCPGW_OK && i < r->config->snapshot->n_servers; i++)
+    ((struct mg_cfg_server *)(uintptr_t)r->config->snapshot->servers)[i].isolation = isolation;
   if (rc == MCPGW_OK) rc = mcpgw_gateway_new(&r->gw, r->config, NULL);
   if (rc == MCPGW_OK) rc = mg_transport_memory_new(&server, NULL, &r->transport);
   if (rc == MCPGW_OK) rc = mcpgw_gateway_set_transport(r->gw, "srv", 3, &mg_transport_memory_ops, r->transport);
@@ -100,9 +105,10 @@ static int start(struct run *r) {
   return rc;
 }
 
-#define META \
-  "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\"io.modelcontextprotocol/clientCapabilities\":{}," \
-  "\"progressToken\":\"t\"}"
+#define META_MEMBERS \
+  "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\"io.modelcontextprotocol/clientCapabilities\":{}," \
+  "\"progressToken\":\"t\""
+#define META "\"_meta\":{" META_MEMBERS "}"
 
 static void speak_legacy(struct run *r) {
   static const char done[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
@@ -119,6 +125,21 @@ static void speak_modern(struct run *r) {
   (void)ask(r, "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"server/discover\",\"params\":{" META "}}");
   (void)ask(r, "{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"tools/call\",\"params\":{\"name\":\"other__echo\",\"arguments\":"
                "{\"a\":\"x\"}," META "}}");
+}
+
+/* Workflows by handle, on links of their own. */
+static void speak_handles(struct run *r) {
+  (void)ask(r, "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\",\"params\":{\"name\":\"srv__echo\",\"arguments\":"
+               "{\"a\":\"x\"},\"_meta\":{\"dev.mcpgw/context\":\"new\"," META_MEMBERS "}}}");
+  (void)ask(r, "{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"tools/call\",\"params\":{\"name\":\"srv__echo\",\"arguments\":"
+               "{\"a\":\"x\"},\"_meta\":{\"dev.mcpgw/context\":\"made-up\"," META_MEMBERS "}}}");
+  speak_modern(r);
+}
+
+/* On a link that the gateway initializes for all: levels, subscriptions, a question. */
+static void speak_shared(struct run *r) {
+  speak_legacy(r);
+  (void)ask(r, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"logging/setLevel\",\"params\":{\"level\":\"debug\"}}");
 }
 
 static void stop(struct run *r) {
@@ -165,6 +186,18 @@ START_TEST(everything_from_there) {
 }
 END_TEST
 
+START_TEST(handles) {
+  isolation = MG_ISO_SESSION;
+  all(_i, speak_handles);
+}
+END_TEST
+
+START_TEST(shared) {
+  isolation = _i ? MG_ISO_SHARED : MG_ISO_PRINCIPAL;
+  all(0, speak_shared);
+}
+END_TEST
+
 Suite *oom_doors_suite(void); /* doors.c */
 
 int main(void) {
@@ -174,6 +207,8 @@ int main(void) {
   tcase_add_test(t, legacy_alone);
   tcase_add_test(t, modern_alone);
   tcase_add_test(t, everything_from_there);
+  tcase_add_loop_test(t, handles, 0, 2);
+  tcase_add_loop_test(t, shared, 0, 2);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);
   srunner_add_suite(r, oom_doors_suite());
