@@ -181,6 +181,7 @@ struct mg_ctx {
   struct mg_view view;
   int left;                                   /* its client's own stream was there, and has gone */
   int modern, is_home;                        /* is_home: of its principal's requests without a handle */
+  int unclaimed;                              /* its handle was given to who had not asked for one, and never came back */
   int revision, initialized, answered, ended; /* answered: the InitializeResult has left */
   unsigned can;                               /* MG_CAN_*: what a legacy client can be asked */
   mg_blob *hello;         /* the client's initialize params, as they go upstream */

@@ -93,14 +93,31 @@ static int by_handle(struct mg_core *c, const struct mg_inbound *in, struct mg_c
     c->stats.handles_refused++;
     return MCPGW_E_NOT_FOUND;
   }
-  if (ctx->session->pending) mg_sessions_confirm(ctx->session, in->now_ms); /* it came back: somebody keeps it */
+  ctx->unclaimed = 0; /* somebody keeps it */
   *out = ctx;
   return MCPGW_OK;
 }
 
+/* Of the contexts that were made for calls without a handle, the oldest that nobody came back to makes room. */
+static int evict(struct mg_core *c, const struct mg_inbound *in) {
+  struct mg_principal *p = mg_sessions_principal(c->sessions, principal_of(in));
+  for (struct mg_list *n = p ? p->sessions.next : NULL; p && n != &p->sessions; n = n->next) {
+    struct mcpgw_session *s = MG_CONTAINER(n, struct mcpgw_session, node);
+    const struct mg_ctx *ctx = s->user;
+    if (!ctx->unclaimed || ctx->n_calls) continue;
+    mg_sessions_end(s, "its handle never came back, and its place was needed");
+    return 1;
+  }
+  return 0;
+}
+
 static int fresh(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out, struct mg_fault *why) {
   int rc = mg_ctx_new_modern(c, in, out);
-  if (rc == MCPGW_OK) return rc;
+  if (rc == MCPGW_E_LIMIT && evict(c, in)) rc = mg_ctx_new_modern(c, in, out);
+  if (rc == MCPGW_OK) {
+    mg_sessions_confirm((*out)->session, in->now_ms);
+    return rc;
+  }
   *why = (struct mg_fault){.reason = MG_WHY_OVERLOADED, .delivered = MCPGW_DELIVERED_NO, .text = mg_ctx_refusal(c, rc)};
   return rc;
 }
@@ -116,7 +133,6 @@ static int home(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **
   }
   int rc = fresh(c, in, out, why);
   if (rc != MCPGW_OK) return rc;
-  mg_sessions_confirm((*out)->session, in->now_ms);
   (*out)->is_home = 1;
   (*out)->session->principal->home = *out;
   return MCPGW_OK;
@@ -137,7 +153,11 @@ int mg_handle_context(struct mg_core *c, const struct mg_inbound *in, struct mg_
   *why = (struct mg_fault){.code = MG_RPC_PARAMS, .delivered = -1,
                            .text = "params._meta[\"dev.mcpgw/context\"] must be \"new\", or the handle of an earlier result"};
   if (m->s[MG_S_META_CONTEXT].type != MG_JSON_NONE) return MCPGW_E_INVALID;
-  if (mode == MG_NO_HANDLE_FRESH && !only_looks(m->method) && m->method != MG_M_LISTEN) return fresh(c, in, out, why);
+  if (mode == MG_NO_HANDLE_FRESH && !only_looks(m->method) && m->method != MG_M_LISTEN) {
+    int rc = fresh(c, in, out, why);
+    if (rc == MCPGW_OK) (*out)->unclaimed = 1;
+    return rc;
+  }
   if (mode == MG_NO_HANDLE_REFUSE && !only_looks(m->method)) return MCPGW_E_DENIED;
   *hands_out = 0;
   return home(c, in, out, why);

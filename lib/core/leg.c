@@ -87,6 +87,7 @@ void mg_leg_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) 
 void mg_leg_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int http_status, uint64_t now_ms) {
   struct mg_link *l = leg->link;
   uint64_t id = leg->id;
+  if (leg->call) leg->call->ctx->session->used_ms = l->used_ms = now_ms; /* idleness begins at the end of the call */
   detach(leg);
   l->up->stats.replies++;
   if (l->state == MG_LINK_READY) {

@@ -238,11 +238,25 @@ START_TEST(fresh_gives_each_call_its_own) {
   core_settle(&r);
   core_settle(&r);
   core_lacks(core_final(s), "dev.mcpgw/context");
-  size_t before = mg_core_contexts(r.core);
-  core_tick(&r, 61000); /* the one whose handle never came back is gone */
-  ck_assert_uint_eq(mg_core_contexts(r.core), before - 1);
+  core_tick(&r, 600000); /* people think */
+  core_has(call(&r, s, other), "\"result\"");
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(who_never_comes_back_makes_room) {
+  struct core_rig r;
+  char h[300], lost[300];
+  core_up(&r, ISO("session"), "{\"contexts\":{\"no_handle\":\"fresh\",\"max_per_principal\":3}}");
+  r.servers[0].modern = 1;
+  struct core_sink *s = core_sink(&r);
+  handle_of(call(&r, s, NULL), h);
+  core_has(call(&r, s, h), "\"result\""); /* this one is kept */
+  handle_of(call(&r, s, NULL), lost);
+  for (int i = 0; i < 10; i++) core_has(call(&r, s, NULL), "\"result\"");
+  ck_assert_uint_eq(mg_core_contexts(r.core), 3);
   core_has(call(&r, s, h), "\"result\"");
-  refused(&r, s, other);
+  refused(&r, s, lost);
   core_down(&r);
 }
 END_TEST
@@ -412,6 +426,7 @@ Suite *core_handles_suite(void) {
   tcase_add_test(t, the_eras_do_not_meet);
   tcase_add_test(t, keys_change_and_two_are_alive);
   tcase_add_test(t, fresh_gives_each_call_its_own);
+  tcase_add_test(t, who_never_comes_back_makes_room);
   tcase_add_test(t, refuse_wants_a_handle);
   tcase_add_test(t, a_callers_workflows_have_a_ceiling);
   tcase_add_test(t, a_kept_list_carries_no_handle_and_a_handle_is_not_kept);
