@@ -133,7 +133,7 @@ endef
 $(foreach r,$(TEST_ROOMS),$(eval $(call test_room,$(r))))
 .PHONY: test-% test-programs
 test-programs: $(patsubst %,$(B)/tests/%/run,$(TEST_ROOMS)) $(B)/faultproxy $(B)/principals
-test-%: $(B)/tests/%/run $(B)/mcpgw-launch
+test-%: $(B)/tests/%/run $(B)/mcpgw-launch $(B)/examples/notes
 	CK_DEFAULT_TIMEOUT=60 MCPGW_LAUNCH=$(abspath $(B))/mcpgw-launch $<
 
 # ---- programs of tests/faults: the fault proxy, and many callers in one process ---------------------------------

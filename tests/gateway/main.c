@@ -11,6 +11,7 @@ int main(void) {
   srunner_add_suite(runner, gateway_guest_suite());
   srunner_add_suite(runner, gateway_admin_suite());
   srunner_add_suite(runner, gateway_contexts_suite());
+  srunner_add_suite(runner, gateway_many_suite());
   srunner_add_suite(runner, gateway_keyed_suite());
   srunner_add_suite(runner, gateway_reload_suite());
   srunner_run_all(runner, CK_ENV);

@@ -9,6 +9,7 @@ Suite *gateway_clients_suite(void);
 Suite *gateway_guest_suite(void);
 Suite *gateway_admin_suite(void);
 Suite *gateway_contexts_suite(void);
+Suite *gateway_many_suite(void);
 Suite *gateway_keyed_suite(void);
 Suite *gateway_reload_suite(void);
 #endif
