@@ -89,6 +89,11 @@ static int create(struct birth *b, struct mg_process *p) {
   int sys = pid < 0 ? errno : 0;
   (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, (size_t)SIGSET_BYTES);
   p->pid = pid;
+  if (!sys && p->pidfd < 0) { /* a kernel before 5.2 takes no notice of the flag */
+    (void)kill(pid, SIGKILL);
+    (void)waitpid(pid, NULL, 0);
+    return ENOSYS;
+  }
   return sys;
 }
 
