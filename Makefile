@@ -71,6 +71,10 @@ $(B)/examples/notes: examples/servers/notes.c
 	@mkdir -p $(@D)
 	$(call say,cc $<)
 	$(Q)$(CC) -std=c11 $(OPT) -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -o $@ $< $(shell pkg-config --cflags --libs jansson)
+$(B)/hunt/ledger: tests/hunt/ledger.c
+	@mkdir -p $(@D)
+	$(call say,cc $<)
+	$(Q)$(CC) -std=gnu11 $(OPT) -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -o $@ $< $(shell pkg-config --cflags --libs jansson) -lpthread
 $(B)/cmd/mcpgw/%.o: CPPFLAGS += -DMCPGW_LIBEXEC='"$(libexecdir)/mcpgw"'
 
 TEST_ROOMS := $(filter $(patsubst tests/%/,%,$(dir $(wildcard tests/*/main.c))),$(ROOMS) oom idem)
@@ -114,6 +118,8 @@ soak:
 	@tests/support/deps.sh build check
 	$(MAKE) --no-print-directory -j2 all $(B)/examples/notes $(B)/faultproxy
 	FAULT_CALLS=5000 FAULT_S=90 RIG_LIMIT_S=400 LIMIT_S=420 tests/faults/run.sh $(abspath $(B)) faults
+	$(MAKE) --no-print-directory $(B)/hunt/ledger
+	timeout $$(($(SOAK_S) + 200)) tests/hunt/hunt.py $(abspath $(B)) $$(($(SOAK_S) / 3))
 	SOAK_S=$(SOAK_S) RIG_LIMIT_S=$$(($(SOAK_S) * 2 + 300)) LIMIT_S=$$(($(SOAK_S) * 2 + 400)) tests/faults/run.sh $(abspath $(B)) soak
 bench:
 	tests/support/deps.sh build bench

@@ -44,7 +44,7 @@ if [ ! -d tests/conformance/node_modules/node ]; then # the servers and clients 
 fi
 part lint 120 tests/layers/lint.py
 part lint-selftest 120 tests/layers/selftest.py
-make -s -j2 B="$B" test-programs replays >"$logs/build.log" 2>&1 || { tail -n 20 "$logs/build.log"; failed=$((failed + 1)); }
+make -s -j2 B="$B" test-programs replays "$B/hunt/ledger" >"$logs/build.log" 2>&1 || { tail -n 20 "$logs/build.log"; failed=$((failed + 1)); }
 for program in "$B"/tests/*/run; do
   room=$(basename "$(dirname "$program")")
   part "c-$room" 240 env CK_DEFAULT_TIMEOUT=60 MCPGW_LAUNCH="$launch" "$program"
@@ -60,5 +60,8 @@ part conformance 300 tests/conformance/through.sh "$abs"
 part sdk 400 tests/sdk/run.sh "$abs"
 part faults 300 tests/faults/run.sh "$abs"
 grep -a '^# ' "$logs/faults.log" # calls, faults, outcomes
+part hunt 150 tests/hunt/hunt.py "$abs" 20
+grep -a '^# ' "$logs/hunt.log" # calls, faults, duplicates
+part hunt-itself 60 env HUNT_WITHOUT_KEYS=1 tests/hunt/hunt.py "$abs" 6
 printf 'took %d s\n%d passed, %d failed\n' $((SECONDS - started)) "$passed" "$failed"
 [ "$failed" -eq 0 ]
