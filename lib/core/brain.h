@@ -367,6 +367,7 @@ int mg_place_room(struct mg_upstream *up, uint64_t now_ms, struct mg_fault *why)
 int mg_link_is_common(const struct mg_link *l);
 int mg_share_level(struct mg_slice name); /* 0 debug … 7; -1: no level */
 int mg_share_request(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, uint64_t now_ms); /* 1: answered */
+void mg_share_keep_level(struct mg_link *l, uint64_t now_ms); /* tells it the most verbose level, if that is news */
 void mg_share_left(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms);
 void mg_share_restore(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms);
 struct mg_ctx *mg_share_only(const struct mg_link *l); /* the one context that uses it, or NULL */

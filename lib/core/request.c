@@ -159,7 +159,7 @@ static void set_level(struct mg_call *call, const struct mg_msg *m, uint64_t now
   mg_restore_note(call->ctx, m, call->core->ups[call->view.first]);
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
-    if (l && mg_link_is_common(l)) mg_share_restore(l, call->ctx, now_ms); /* the most verbose one counts there */
+    if (l && mg_link_is_common(l)) mg_share_keep_level(l, now_ms); /* the most verbose one counts there */
     else if (l && l->caps & MG_CAP_LOGGING && tell_level(call, l, m, now_ms) == MCPGW_OK) sent++;
   }
   if (!sent) mg_call_result(call, MG_LIT("{}"));

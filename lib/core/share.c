@@ -30,7 +30,7 @@ static int wanted_level(const struct mg_link *l) {
   return best;
 }
 
-static void keep_level(struct mg_link *l, uint64_t now_ms) {
+void mg_share_keep_level(struct mg_link *l, uint64_t now_ms) {
   int level = wanted_level(l);
   char text[16] = "\"";
   if (level < 0 || level == l->level || l->state != MG_LINK_READY || !(l->caps & MG_CAP_LOGGING)) return;
@@ -64,7 +64,7 @@ static int set_level(struct mg_call *call, struct mg_link *l, const struct mg_ms
     return 1;
   }
   mg_restore_note(call->ctx, m, l->up);
-  keep_level(l, now_ms);
+  mg_share_keep_level(l, now_ms);
   mg_call_result(call, MG_LIT("{}"));
   return 1;
 }
@@ -87,7 +87,7 @@ void mg_share_left(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms) {
   if (l->modern || l->state != MG_LINK_READY) return;
   while (mg_restore_next(ctx, l->up, &it, &uri))
     if (!others_subscribed(l, ctx, uri)) mg_restore_send(l, MG_M_UNSUBSCRIBE, "{\"uri\":", uri, now_ms);
-  keep_level(l, now_ms);
+  mg_share_keep_level(l, now_ms);
 }
 
 static int subscribed_before(const struct mg_link *l, const struct mg_ctx *than, struct mg_slice uri) {
@@ -102,7 +102,7 @@ void mg_share_restore(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms) {
   size_t it = 0;
   while (mg_restore_next(ctx, l->up, &it, &uri))
     if (!subscribed_before(l, ctx, uri)) mg_restore_send(l, MG_M_SUBSCRIBE, "{\"uri\":", uri, now_ms);
-  keep_level(l, now_ms);
+  mg_share_keep_level(l, now_ms);
 }
 
 /* ---- what belongs to no call ------------------------------------------------------------------------------------- */

@@ -188,6 +188,26 @@ START_TEST(the_most_verbose_level_is_kept_and_each_hears_its_own) {
 }
 END_TEST
 
+/* Of several servers, one is common: its level is told once, and nothing else is asked again. */
+START_TEST(a_level_behind_a_merged_view) {
+  struct core_rig r;
+  core_up(&r, "{\"a\":{\"url\":\"http://a/mcp\",\"gateway\":{\"isolation\":\"shared\"}},\"b\":{\"url\":\"http://b/mcp\"}}", NULL);
+  r.servers[0].resources = "[{\"uri\":\"x://1\"}]";
+  struct mg_ctx *ctx = core_session(&r, 0, 2);
+  struct core_sink *s = core_sink(&r);
+  core_legacy(ctx, s, SUBSCRIBE("1", "x://1"));
+  core_settle(&r);
+  core_result(core_port(&r, 0), core_sent(core_port(&r, 0), "resources/subscribe", 0)->call, "{}");
+  core_has(core_final(s), "\"id\":1,\"result\"");
+  core_legacy(ctx, s, LEVEL("2", "warning"));
+  core_result(core_port(&r, 0), core_sent(core_port(&r, 0), "setLevel", 0)->call, "{}");
+  core_result(core_port(&r, 1), core_sent(core_port(&r, 1), "setLevel", 0)->call, "{}");
+  core_has(core_final(s), "\"id\":2,\"result\"");
+  ck_assert_ptr_null(core_sent(core_port(&r, 0), "resources/subscribe", 1));
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(list_changes_are_for_all) {
   struct core_rig r;
   core_up(&r, ISO("principal"), NULL);
@@ -458,6 +478,7 @@ Suite *core_sharing_suite(void) {
   tcase_add_test(t, subscriptions_are_counted);
   tcase_add_test(t, a_refused_subscription_is_nobodys);
   tcase_add_test(t, the_most_verbose_level_is_kept_and_each_hears_its_own);
+  tcase_add_test(t, a_level_behind_a_merged_view);
   tcase_add_test(t, list_changes_are_for_all);
   tcase_add_test(t, a_question_goes_where_it_belongs_or_nowhere);
   tcase_add_test(t, a_question_nobody_answers_gives_its_place_back);

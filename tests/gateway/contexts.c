@@ -100,6 +100,34 @@ START_TEST(revocation_cuts_at_once) {
 }
 END_TEST
 
+/* Each message goes to one stream, and the newer GET stream is the one. */
+START_TEST(a_new_get_stream_replaces_the_old) {
+  struct gwt g;
+  struct gwt_http old, next;
+  char id[80];
+  gwt_up(&g, "", 1);
+  gwt_session(&g, "/mcp", "2025-06-18", id);
+  gwt_connect(&g, &old);
+  gwt_connect(&g, &next);
+  gwt_request(&old, "GET", "/mcp", id, "");
+  ck_assert(gwt_until(&old, "text/event-stream", 5000));
+  gwt_say(&g.servers[0], "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
+  ck_assert(gwt_stream_has(&old, "list_changed", 5000));
+  gwt_request(&next, "GET", "/mcp", id, "");
+  ck_assert(gwt_until(&next, "text/event-stream", 5000));
+  ck_assert(gwt_stream_over(&old, 5000));
+  gwt_say(&g.servers[0], "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/prompts/list_changed\"}");
+  ck_assert(gwt_stream_has(&next, "prompts/list_changed", 5000));
+  int over;
+  char *text = gwt_stream(&next, &over);
+  gwt_lacks(text, "tools/list_changed"); /* once was enough */
+  free(text);
+  gwt_close(&old);
+  gwt_close(&next);
+  gwt_down(&g);
+}
+END_TEST
+
 /* The client resets its connection before it has read the error: it has not been told. */
 START_TEST(lost_state_is_told_to_who_listens) {
   struct gwt g;
@@ -355,6 +383,7 @@ Suite *gateway_contexts_suite(void) {
   tcase_set_timeout(t, 60);
   tcase_add_test(t, a_handle_keeps_its_workflow);
   tcase_add_test(t, revocation_cuts_at_once);
+  tcase_add_test(t, a_new_get_stream_replaces_the_old);
   tcase_add_test(t, lost_state_is_told_to_who_listens);
   tcase_add_loop_test(t, callers_do_not_meet, 0, 2);
   tcase_add_test(t, client_options_of_any_age);
