@@ -299,11 +299,13 @@ static size_t revoke_principal(struct mcpgw_sessions *all, struct mg_slice name)
 int mg_sessions_revoke(struct mcpgw_sessions *all, uint32_t what, struct mg_slice value, size_t *count) {
   struct mcpgw_session *s;
   size_t it = 0, n = 0;
+  char name[MG_ID_LEN]; /* value may be the id inside a session that goes */
   if (!value.len || what < MCPGW_REVOKE_SESSION || what > MCPGW_REVOKE_TOKEN) return MCPGW_E_INVALID;
   uint64_t hash = what == MCPGW_REVOKE_TOKEN ? token_hash(value) : 0;
   if (what == MCPGW_REVOKE_PRINCIPAL) {
     n = revoke_principal(all, value);
   } else {
+    if (what == MCPGW_REVOKE_SESSION && value.len <= sizeof name) value = mg_slice(memcpy(name, value.ptr, value.len), value.len);
     while ((s = mg_map_next(all->by_id, &it, NULL))) {
       if (!is_named(s, what, value, hash)) continue;
       mg_sessions_end(s, what == MCPGW_REVOKE_TOKEN ? "its token was revoked" : "the session was revoked");
