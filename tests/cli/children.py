@@ -1,5 +1,6 @@
 """children: what becomes of the processes behind a served gateway. Prints "ok - name" and "not ok - name" lines,
 and "# " lines with what was measured."""
+import atexit
 import http.client
 import json
 import os
@@ -69,6 +70,7 @@ class Gateway:
             command.append(path)
         with open(self.err, "w") as err:
             self.p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, **options)
+        atexit.register(self.p.kill)  # fine when it has ended
         url = self.p.stdout.readline().decode().strip() if select.select([self.p.stdout], [], [], 20)[0] else ""
         self.port = int(url.rsplit(":", 1)[1].split("/")[0]) if url else 0
 
