@@ -32,7 +32,7 @@ static int is_alone(const struct mg_call *call) {
 /* ---- towards the client ---------------------------------------------------------------------------------- */
 
 /* A notification of the gateway's own; ends in _meta, or goes on with more (which begins with a comma). */
-static void notify(struct mg_call *call, const char *method, struct mg_slice more) {
+static int notify(struct mg_call *call, const char *method, struct mg_slice more) {
   struct mg_buf b;
   mg_buf_init(&b, TEXT_MAX);
   mg_buf_addz(&b, "{\"jsonrpc\":\"2.0\",\"method\":\"");
@@ -45,6 +45,7 @@ static void notify(struct mg_call *call, const char *method, struct mg_slice mor
   mg_blob *bytes = mg_buf_rc(&b) == MCPGW_OK ? mg_blob_copy(call->core->budget, b.ptr, b.len) : NULL;
   mg_buf_done(&b);
   mg_call_emit(call, bytes, 0, 200);
+  return bytes ? MCPGW_OK : MCPGW_E_NOMEM;
 }
 
 /* Says it once. The granted filter is of no use afterwards. */
@@ -55,15 +56,19 @@ static int is_first(struct mg_listen *s) {
   return 1;
 }
 
-static void acknowledge(struct mg_listen *s) {
+/* 0: there was no memory for it, and the call is over: a client may not wait for ever. */
+static int acknowledge(struct mg_listen *s) {
   struct mg_buf b;
-  if (!is_first(s)) return;
+  if (!is_first(s)) return 1;
   mg_buf_init(&b, TEXT_MAX);
   mg_buf_addz(&b, ",\"notifications\":");
   mg_filter_write(&s->granted, &b);
-  notify(s->call, "notifications/subscriptions/acknowledged", mg_buf_slice(&b));
+  int rc = mg_buf_rc(&b);
+  if (rc == MCPGW_OK) rc = notify(s->call, "notifications/subscriptions/acknowledged", mg_buf_slice(&b));
   mg_buf_done(&b);
   mg_filter_done(&s->granted);
+  if (rc != MCPGW_OK) mg_call_fail_rc(s->call, rc, NULL);
+  return rc == MCPGW_OK;
 }
 
 static void end(struct mg_call *call) {
@@ -107,13 +112,12 @@ void mg_listen_granted(struct mg_sub *sub, const struct mg_filter *granted, mg_b
 }
 
 void mg_listen_event(struct mg_sub *sub, mg_blob *bytes, const struct mg_msg *m) {
-  acknowledge(sub->listen); /* others may still owe theirs */
-  pass_on(sub->listen->call, bytes, m);
+  if (acknowledge(sub->listen)) pass_on(sub->listen->call, bytes, m); /* others may still owe theirs */
 }
 
 void mg_listen_changed(struct mg_sub *sub, unsigned flags) {
   static const int method[] = {MG_M_N_TOOLS_CHANGED, MG_M_N_PROMPTS_CHANGED, MG_M_N_RESOURCES_CHANGED};
-  if (flags) acknowledge(sub->listen);
+  if (!flags || !acknowledge(sub->listen)) return;
   for (unsigned i = 0; i < sizeof method / sizeof method[0]; i++)
     if (flags & 1u << i) notify(sub->listen->call, mg_method_name(method[i]), mg_slice(NULL, 0));
 }
@@ -139,10 +143,10 @@ void mg_listen_reply(struct mg_sub *sub, mg_blob *bytes, const struct mg_msg *m,
     return;
   }
   if (waited && m->kind == MG_ERROR) mg_feed_leave(sub); /* it has no such thing, and will not be asked again */
-  if (waited) one_ack_less(s);
   if (s->started && nobody_is_left(s)) {
-    acknowledge(s);
-    end(call);
+    if (acknowledge(s)) end(call);
+  } else if (waited) {
+    one_ack_less(s);
   }
 }
 
@@ -200,10 +204,15 @@ static void start_one(struct mg_call *call, const struct mg_msg *m, uint64_t now
   int odd = mg_msg_has(m, MG_S_META_LOG);
   if (mg_request_link(call, call->view.first, &l, now_ms) != MCPGW_OK) return;
   s->started = 1;
+  s->waiting_acks = 1; /* nothing is acknowledged before all is done here */
   int rc = mg_filter_read(&s->subs[0].wish, m->doc, m->s[MG_S_FILTER], &odd);
   if (rc == MCPGW_OK) rc = join(s, 0, m, odd, 0);
-  if (rc == MCPGW_OK) let_go(call);
-  else mg_call_fail_rc(call, rc, l->up->cfg->name);
+  if (rc != MCPGW_OK) {
+    mg_call_fail_rc(call, rc, l->up->cfg->name);
+    return;
+  }
+  let_go(call);
+  one_ack_less(s);
 }
 
 /* Links must be open, and lists known when URIs have to find their owners. */

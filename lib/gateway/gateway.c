@@ -217,6 +217,8 @@ int mg_gw_open_endpoint(struct mcpgw_gateway *gw, const char *addr, struct mg_en
   int rc = mg_http_server_listen(gw->server, mg_slice_z(addr), &bound, &gw->err);
   if (rc == MCPGW_OK && (!(out->url = url_of(&bound)) || !(out->addr = mg_strdup(addr)))) {
     mg_http_server_unlisten(gw->server, mg_slice_z(addr));
+    mg_free(out->url);
+    out->url = NULL;
     rc = MCPGW_E_NOMEM;
   }
   mg_buf_done(&bound);

@@ -30,6 +30,13 @@ static void on_message(void *server, mg_memory_conn *conn, mcpgw_bytes *bytes) {
   (void)server;
   ck_assert_int_eq(mg_wire_parse(mg_slice(mcpgw_bytes_data(bytes), mcpgw_bytes_len(bytes)), &m, &why), MCPGW_OK);
   if (m.kind != MG_REQUEST) return;
+  if (m.method == MG_M_LISTEN) {
+    snprintf(text, sizeof text, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{\"_meta\":"
+             "{\"io.modelcontextprotocol/subscriptionId\":%.*s},\"notifications\":%.*s}}", (int)m.s[MG_S_ID].len,
+             m.doc.ptr + m.s[MG_S_ID].off, (int)m.s[MG_S_FILTER].len, m.doc.ptr + m.s[MG_S_FILTER].off);
+    say(conn, text);
+    return;
+  }
   if (m.method == MG_M_INITIALIZE)
     result = "{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{\"tools\":{}},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}";
   if (m.method == MG_M_DISCOVER)
@@ -72,7 +79,8 @@ static int heard(struct run *r) {
     }
     if (rc != MCPGW_OK) continue;
     uint32_t kind = mcpgw_event_kind(e);
-    int ends = strstr(mcpgw_event_data(e), "\"result\"") || strstr(mcpgw_event_data(e), "\"error\"");
+    int ends = strstr(mcpgw_event_data(e), "\"result\"") || strstr(mcpgw_event_data(e), "\"error\"") ||
+               strstr(mcpgw_event_data(e), "acknowledged");
     mcpgw_event_free(e);
     if (kind == MCPGW_EVENT_CLOSED) return 1;
     if (ends) return 0;
@@ -142,6 +150,21 @@ static void speak_shared(struct run *r) {
   (void)ask(r, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"logging/setLevel\",\"params\":{\"level\":\"debug\"}}");
 }
 
+/* Listeners that share, a wider wish, one that shares with nobody, and their ends. */
+static void speak_listen(struct run *r) {
+  static const char *const wishes[] = {"{\"toolsListChanged\":true}", "{\"promptsListChanged\":true,\"resourceSubscriptions\":[\"a:1\"]}",
+                                       "{\"toolsListChanged\":true}", "{\"x\":1}"};
+  char text[600];
+  for (int i = 0; i < 4; i++) {
+    snprintf(text, sizeof text, "{\"jsonrpc\":\"2.0\",\"id\":\"l%d\",\"method\":\"subscriptions/listen\",\"params\":{\"notifications\":%s,%s}}", i, wishes[i], META);
+    (void)ask(r, text);
+  }
+  for (int i = 0; i < 4 && !r->closed; i++) {
+    int n = snprintf(text, sizeof text, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":\"l%d\"}}", i);
+    (void)mcpgw_client_send(r->client, text, (size_t)n);
+  }
+}
+
 static void stop(struct run *r) {
   mcpgw_client_close(r->client);
   mcpgw_gateway_free(r->gw);
@@ -198,6 +221,11 @@ START_TEST(shared) {
 }
 END_TEST
 
+START_TEST(listeners) {
+  all(_i, speak_listen);
+}
+END_TEST
+
 Suite *oom_doors_suite(void); /* doors.c */
 
 int main(void) {
@@ -206,6 +234,7 @@ int main(void) {
   tcase_set_timeout(t, 120);
   tcase_add_test(t, legacy_alone);
   tcase_add_test(t, modern_alone);
+  tcase_add_loop_test(t, listeners, 0, 2);
   tcase_add_test(t, everything_from_there);
   tcase_add_loop_test(t, handles, 0, 2);
   tcase_add_loop_test(t, shared, 0, 2);
