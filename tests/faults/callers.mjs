@@ -183,7 +183,7 @@ const NO_RECONNECT = { maxReconnectionDelay: 100, initialReconnectionDelay: 20, 
 export class SdkCaller {
   /** kind: v1, v2 (legacy) or v2-modern */
   constructor(url, kind, deadline = DEADLINE_MS) {
-    Object.assign(this, { url, kind, deadline, client: undefined });
+    Object.assign(this, { url, kind, deadline, client: undefined, visits: 0 });
   }
   async #ready() {
     if (this.client) return;
@@ -193,13 +193,16 @@ export class SdkCaller {
         ? new ClientV1(INFO)
         : new ClientV2(INFO, { versionNegotiation: { mode: this.kind === 'v2' ? 'legacy' : { pin: '2026-07-28' } } });
     const Http = this.kind === 'v1' ? HttpV1 : HttpV2;
+    const visit = this.visits;
     client.onerror = () => {};
     await client.connect(new Http(url, { reconnectionOptions: NO_RECONNECT }), { timeout: this.deadline + 1000 });
-    this.client = client;
+    if (visit === this.visits) this.client = client;
+    else await client.close(); // given up meanwhile
   }
   async #forget() {
     const client = this.client;
     this.client = undefined;
+    this.visits++;
     await client?.close().catch(() => {});
   }
   #ask({ method, params }) {
