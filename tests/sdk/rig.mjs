@@ -21,6 +21,7 @@ export const MCPGW = join(BUILD, 'mcpgw');
 export const MARK = `rig-${RIG}-${process.pid}`;
 export const TMP = mkdtempSync(join(tmpdir(), `mcpgw-${RIG}-`));
 const ONLY = process.argv[3];
+process.env.XDG_STATE_HOME = join(TMP, 'state'); // what gateways keep goes with the rig
 const LOGS = join(HERE, 'out');
 mkdirSync(LOGS, { recursive: true });
 
