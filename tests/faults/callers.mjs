@@ -127,6 +127,8 @@ const isBroken = (e) =>
 // ---------------------------------------------------------------------------------------------
 // Clients without an SDK
 
+const NO_ENDPOINT = /the MCP endpoint is/; // 404 of a path that is, or was, no server's
+
 export class WireCaller {
   constructor(url, era, deadline = DEADLINE_MS) {
     Object.assign(this, { url, era, deadline, wire: undefined, next: 0 });
@@ -155,9 +157,11 @@ export class WireCaller {
         return { error: judge(json.error) };
       }
       this.#forget();
+      if (status === 404 && NO_ENDPOINT.test(reply.text)) return { error: { name: 'no such endpoint' } };
       return reply.stream ? { broken: 'the stream ended without the response' } : { error: { nameless: `HTTP ${status} ${reply.text.slice(0, 200)}` } };
     } catch (e) {
       this.#forget();
+      if (NO_ENDPOINT.test(e.message)) return { error: { name: 'no such endpoint' } };
       const said = /^initialize: \d+ (\{.*\})$/.exec(e.message);
       if (said) return { error: judge(JSON.parse(said[1]).error) };
       return isBroken(e) ? { broken: e.code ?? e.message } : { wrong: String(e?.stack ?? e) };

@@ -144,8 +144,8 @@ static int turn(void) {
     struct client *cl = clients;
     while (cl < clients + CLIENTS && cl->c != mcpgw_event_client(event)) cl++;
     uint32_t kind = mcpgw_event_kind(event);
-    if (cl == clients + CLIENTS) continue;
-    if (kind == MCPGW_EVENT_CLOSED) fault(cl, "closed", mcpgw_event_data(event)), cl->rounds = 0;
+    if (cl == clients + CLIENTS) fprintf(stderr, "an event of nobody: %s\n", mcpgw_event_data(event)), did.faults++;
+    else if (kind == MCPGW_EVENT_CLOSED) fault(cl, "closed", mcpgw_event_data(event)), cl->rounds = 0;
     else if (kind == MCPGW_EVENT_REPLY && mcpgw_event_request_id(event) == cl->request) hear(cl, mcpgw_event_data(event));
     else if (kind == MCPGW_EVENT_MESSAGE && cl->kind == HANDLES) hear(cl, mcpgw_event_data(event));
     else look(cl, mcpgw_event_data(event));
