@@ -439,15 +439,11 @@ static int find_view(struct mcpgw_gateway *gw, struct mg_slice path, struct mg_v
 static void on_request(void *data, struct mg_exchange *x, const struct mg_http_request *r) {
   struct mcpgw_gateway *gw = data;
   struct post p = {.gw = gw, .x = x, .r = r};
-  const char *why = NULL;
   if (mg_health_is(r)) {
     mg_health_reply(gw, x, r);
     return;
   }
-  int status = mg_access_check(gw, x, r, &why);
-  if (status) {
-    plain(gw, x, status, "", why);
-  } else if (!find_view(gw, r->path, &p.view)) {
+  if (!find_view(gw, r->path, &p.view)) {
     plain(gw, x, 404, "", "the MCP endpoint is /mcp, or /mcp/<server> for one server\n");
   } else {
     mg_access_caller(gw, x, &p.who);
@@ -470,7 +466,8 @@ static int on_admit(void *data, struct mg_exchange *x, const struct mg_http_requ
   char after[64];
   if (mg_health_is(r)) return 0;
   int status = mg_access_check(gw, x, r, &why);
-  if (status || !mg_slice_eqz(r->method, "POST")) return status;
+  if (status) plain(gw, x, status, "", why);
+  if (status || !mg_slice_eqz(r->method, "POST")) return 0;
   mg_access_caller(gw, x, &who);
   uint64_t ms = mg_core_rate_wait(gw->core, mg_slice(who.principal, who.principal_len), mg_gw_now(gw));
   if (!ms) return 0;
