@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# run.sh [SECTION...]: the bench of DESIGN section 16. Sections: calls syscalls heap idle contexts scan cold size (all).
-#   Figures are ratios within one run: the proxies alternate, each is pinned to cpu 0 while load and upstream
-#   share cpu 1, and medians of ROUNDS rounds are printed. What is not there is n/a. Everything is on loopback
-#   and ends with this script. Exit 1 if a budget was missed.
-#   Environment: B=build  ROUNDS=3  SECS=3  CONNECTIONS=32  ERAS="legacy modern"  STREAMS=9000
+# run.sh [SECTION...]: the bench of DESIGN section 16. Sections: calls instructions syscalls heap idle contexts
+#   scan cold size (all). Figures are ratios within one run, by CPU time, not by the clock on the wall: all proxies are
+#   up, pinned to cpu 0 while load and upstream share cpu 1; in each of ROUNDS short rounds every one is
+#   measured in turn, ratios and differences are taken within the round, and their medians are printed. What is
+#   not there is n/a. Everything is on loopback and ends with this script. Exit 1 if a budget was missed.
+#   Environment: B=build  ROUNDS=15  SECS=0.5  CONNECTIONS=64  ERAS="legacy modern"  STREAMS=9000
 set -u
 here=$(cd "$(dirname "$0")" && pwd) || exit 2
-B=${B:-build} ROUNDS=${ROUNDS:-3} SECS=${SECS:-3} CONNECTIONS=${CONNECTIONS:-32} STREAMS=${STREAMS:-9000}
+B=${B:-build} ROUNDS=${ROUNDS:-15} SECS=${SECS:-0.5} CONNECTIONS=${CONNECTIONS:-64} STREAMS=${STREAMS:-9000}
 ERAS=${ERAS:-legacy modern}
 tools=$B/bench
 for tool in upstream load curlproxy idle cold contexts; do
@@ -41,12 +42,12 @@ launch() { # NAME CPU COMMAND...
   running[$name]=$!
 }
 
-# Waits for the URL that NAME prints as its first line; sets url.
-url_of() { # NAME
+# Waits for the URL that NAME prints as its first line, so many seconds at most; sets url.
+url_of() { # NAME [SECONDS]
   local tries=0
   until url=$(head -n 1 "$work/$1.out") && [[ $url == http://* ]]; do
     tries=$((tries + 1))
-    [ "$tries" -lt 100 ] && kill -0 "${running[$1]}" 2>/dev/null || return 1
+    [ "$tries" -lt $((${2:-5} * 20)) ] && kill -0 "${running[$1]}" 2>/dev/null || return 1
     sleep 0.05
   done
 }
@@ -138,9 +139,14 @@ start_curl() {
   url_of curl
 }
 
-start_mcpgw() {
+start_mcpgw() { # [HEARTBEAT_MS]
+  local what=$upstream
   [ -x "$B/mcpgw" ] || return 1
-  XDG_STATE_HOME=$work/state launch mcpgw "$proxy_cpu" "$B/mcpgw" serve "$upstream" --listen 127.0.0.1:0
+  if [ $# -gt 0 ]; then
+    what=$work/mcpgw.json
+    echo "{\"mcpServers\": {\"bench\": {\"type\": \"http\", \"url\": \"$upstream\"}}, \"gateway\": {\"heartbeat_ms\": $1}}" >"$what"
+  fi
+  XDG_STATE_HOME=$work/state launch mcpgw "$proxy_cpu" "$B/mcpgw" serve "$what" --listen 127.0.0.1:0
   pid=${running[mcpgw]}
   url_of mcpgw
 }
@@ -160,8 +166,8 @@ host_of() { # URL
 
 field() { sed -n "s/.*\b$1=\([-0-9.]*\).*/\1/p"; } # KEY: of a key=value line on stdin
 
-median() { # FILE; nothing when it is empty
-  [ -s "$1" ] && sort -n "$1" | awk '{v[NR]=$1} END {print NR%2 ? v[(NR+1)/2] : (v[NR/2]+v[NR/2+1])/2}'
+median() { # of the numbers on stdin; nothing when there are none
+  sort -n | awk '{v[NR] = $1} END {if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'
 }
 
 calc() { # A OPERATOR B [FORMAT]; n/a when there is no A or B
@@ -190,53 +196,95 @@ explain() { # NAME: why it gave no figure
 
 # ---- sections ----------------------------------------------------------------------------------------------
 
-measure() { # ERA ROW: one round
-  local line at=$work/$1.$2
-  if "start_$2" && line=$("$tools/load" "$url" --era "$1" --connections "$CONNECTIONS" --seconds "$SECS" --pid "$pid" 2>"$work/load.err"); then
-    field cpu_us <<<"$line" >>"$at.cpu"
-    field rps <<<"$line" >>"$at.rps"
-    field p99_us <<<"$line" >>"$at.p99"
-    line=$("$tools/load" "$url" --era "$1" --connections 1 --seconds 1 2>"$work/load.err") || line=
-    field p50_us <<<"$line" >>"$at.p50one"
-    field p99_us <<<"$line" >>"$at.p99one"
+# One round of one row: adds "ROUND VALUE" to $work/ERA.ROW.KEY for each key of load's line.
+measure() { # ERA ROUND ROW
+  local line key value at=$work/$1.$3
+  line=$("$tools/load" "${urls[$3]}" --era "$1" --connections "$CONNECTIONS" --seconds "$SECS" --warmup 0.05 --pid "${pids[$3]}" 2>"$work/load.err") &&
+    line="$line $("$tools/load" "${urls[$3]}" --era "$1" --connections 1 --seconds 0.25 --warmup 0.05 2>>"$work/load.err" |
+      sed 's/\(p[0-9]*\)_us=/\1one=/g; s/calls=[0-9]*//; s/rps=[0-9]*//')" || { explain "$3" >"$at.why"; return; }
+  for key in cpu_us rps p50_us p99_us p50one p99one; do
+    value=$(field "$key" <<<"$line")
+    [ -z "$value" ] || echo "$2 $value" >>"$at.$key"
+  done
+}
+
+# Of a row, alone or set against another row in the same round: the median over the rounds.
+of() { # ERA ROW KEY [OPERATOR OTHER [FORMAT]]
+  [ -s "$work/$1.$2.$3" ] || { echo n/a; return; }
+  if [ $# -eq 3 ]; then
+    cut -d ' ' -f 2 "$work/$1.$2.$3" | median
+  elif [ ! -s "$work/$1.$5.$3" ]; then
+    echo n/a
   else
-    explain "$2" >"$at.why"
+    join "$work/$1.$2.$3" "$work/$1.$5.$3" | awk "{printf \"${6:-%.2f}\\n\", \$2 $4 \$3}" | median
   fi
-  [ "$2" = direct ] || stop "$2"
 }
 
 table() { # ERA
-  local row cpu at ha=$(median "$work/$1.haproxy.cpu") floor=$(median "$work/$1.curl.cpu")
-  local p50=$(median "$work/$1.direct.p50one") p99=$(median "$work/$1.direct.p99one") ours=
+  local row
   printf '%-8s %-8s %9s %9s %10s %11s %11s %9s %9s\n' "$1" row us/call xHAProxy over-curl added-p50 added-p99 p99@"$CONNECTIONS" rps
   for row in $ROWS; do
-    at=$work/$1.$row cpu=$(median "$work/$1.$row.cpu")
-    if [ -z "$cpu" ]; then
-      cat "$at.why"
+    if [ ! -s "$work/$1.$row.cpu_us" ]; then
+      cat "$work/$1.$row.why"
       continue
     fi
-    [ "$row" = direct ] && cpu=
-    printf '%-8s %-8s %9s %9s %10s %11s %11s %9s %9s\n' '' "$row" "${cpu:--}" "$(calc "$cpu" / "$ha")" \
-      "$(calc "$cpu" - "$floor")" "$(calc "$(median "$at.p50one")" - "$p50" %.0f)" \
-      "$(calc "$(median "$at.p99one")" - "$p99" %.0f)" "$(median "$at.p99")" "$(median "$at.rps")"
+    printf '%-8s %-8s %9s %9s %10s %11s %11s %9s %9s\n' '' "$row" "$(of "$1" "$row" cpu_us)" \
+      "$(of "$1" "$row" cpu_us / haproxy)" "$(of "$1" "$row" cpu_us - curl)" "$(of "$1" "$row" p50one - direct %.0f)" \
+      "$(of "$1" "$row" p99one - direct %.0f)" "$(of "$1" "$row" p99_us)" "$(of "$1" "$row" rps)"
   done
-  at=$work/$1.mcpgw ours=$(median "$at.cpu")
-  budget "CPU a call, x HAProxy" "$(calc "$ours" / "$ha")" 2.0
-  budget "CPU a call over the bare libcurl floor, us" "$(calc "$ours" - "$floor")" 8
-  budget "added latency at 1 connection, p50 us" "$(calc "$(median "$at.p50one")" - "$p50" %.0f)" 100
-  budget "added latency at 1 connection, p99 us" "$(calc "$(median "$at.p99one")" - "$p99" %.0f)" 1000
+  budget "$1: CPU a call, x HAProxy" "$(of "$1" mcpgw cpu_us / haproxy)" 2.0
+  budget "$1: CPU a call over the bare libcurl floor, us" "$(of "$1" mcpgw cpu_us - curl)" 8
+  budget "$1: added latency at 1 connection, p50 us" "$(of "$1" mcpgw p50one - direct %.0f)" 100
+  budget "$1: added latency at 1 connection, p99 us" "$(of "$1" mcpgw p99one - direct %.0f)" 1000
+  echo "  the same p50 beside HAProxy's: $(of "$1" mcpgw p50one - haproxy %.0f) us; beside the libcurl floor's: $(of "$1" mcpgw p50one - curl %.0f) us"
 }
+
+declare -A urls=() pids=()
 
 section_calls() {
   local era round row
   echo "tools/call of 1 KiB, $ROUNDS rounds of $SECS s, $CONNECTIONS connections (added latency: 1 connection); us/call is CPU"
   for era in $ERAS; do
     start_upstream "$era"
-    for ((round = 1; round <= ROUNDS; round++)); do
-      for row in $ROWS; do measure "$era" "$row"; done
+    for row in $ROWS; do
+      if "start_$row"; then urls[$row]=$url pids[$row]=$pid
+      else explain "$row" >"$work/$era.$row.why" urls[$row]=
+      fi
     done
+    for ((round = 100; round < 100 + ROUNDS; round++)); do
+      for row in $ROWS; do
+        [ -z "${urls[$row]}" ] || measure "$era" "$round" "$row"
+      done
+    done
+    for row in $ROWS; do [ "$row" = direct ] || stop "$row"; done
     stop upstream
     table "$era"
+  done
+}
+
+# What a call costs in instructions of user space: the same on a busy machine. The difference of a long run and
+# a short one, which start alike.
+instructions() { # ERA ROW CALLS
+  local out=$work/callgrind.$2 g tries
+  launch upstream "$load_cpu" "$tools/upstream" --era "$1" && url_of upstream || return 1
+  case $2 in
+    mcpgw) set -- "$1" "$2" "$3" "$B/mcpgw" serve "$url" --listen 127.0.0.1:0 ;;
+    curl) set -- "$1" "$2" "$3" "$tools/curlproxy" "$url" --body fields ;;
+  esac
+  XDG_STATE_HOME=$work/state launch traced "$proxy_cpu" valgrind --tool=callgrind --callgrind-out-file="$out" "${@:4}"
+  url_of traced 20 && "$tools/load" "$url" --era "$1" --connections 8 --calls "$3" >/dev/null 2>"$work/load.err" || { stop traced upstream; return 1; }
+  stop traced upstream
+  awk '/^(summary|totals):/ {print $2; exit}' "$out"
+}
+
+section_instructions() {
+  local era row few many
+  command -v valgrind >/dev/null || { echo "instructions a call: n/a, valgrind is not installed"; return; }
+  for era in $ERAS; do
+    for row in curl mcpgw; do
+      few=$(instructions "$era" "$row" 1000) many=$(instructions "$era" "$row" 4000)
+      echo "instructions a call, $era, $row: $(calc "${many:-n/a}" - "${few:-n/a}" %.0f | awk '/^[0-9]/ {print int($1 / 3000); next} {print}')"
+    done
   done
 }
 
@@ -245,6 +293,7 @@ explanations='
 / (read|recvfrom|recvmsg|readv)$/ {why = "the request in, the reply in; one more each where the socket is read till empty"}
 / (write|sendto|sendmsg|writev)$/ {why = "the request out, the reply out"}
 / (epoll_wait|epoll_pwait)$/ {why = "a turn of the loop, shared by the calls of that turn"}
+/ rt_sig(procmask|timedwait)$/ {why = "SIGPIPE held back for the length of a turn"}
 / epoll_ctl$/ {why = "a descriptor registered or changed; about 0 once connections are warm"}
 / poll$/ {why = "libcurl asks whether a pooled connection is alive"}
 / (accept4|socket|connect|close|shutdown)$/ {why = "connections coming and going"}
@@ -282,14 +331,15 @@ section_syscalls() {
 
 anon_kib() { awk '/^RssAnon/ {print $2}' "/proc/$1/status"; }
 
+# Modern calls: each legacy client leaves a session behind.
 section_heap() {
-  local before after calls line
-  start_upstream legacy
-  if start_mcpgw && "$tools/load" "$url" --seconds 2 >/dev/null 2>"$work/load.err"; then
+  local before after calls=60000
+  start_upstream modern
+  if start_mcpgw && "$tools/load" "$url" --era modern --connections 8 --calls 60000 >/dev/null 2>"$work/load.err"; then
     before=$(anon_kib "$pid")
-    line=$("$tools/load" "$url" --seconds $((SECS * 3)) 2>"$work/load.err") || line=
-    after=$(anon_kib "$pid") calls=$(field calls <<<"$line")
-    echo "heap: $before KiB before, $after KiB after ${calls:-no} calls"
+    "$tools/load" "$url" --era modern --connections 8 --calls $calls >/dev/null 2>"$work/load.err" || calls=
+    after=$(anon_kib "$pid")
+    echo "heap: $before KiB before, $after KiB after ${calls:-no} calls more"
     budget "heap growth at steady state, bytes a call" "$(calc "$(((after - before) * 1024))" / "$calls")" 0.5
   else
     explain mcpgw
@@ -297,26 +347,28 @@ section_heap() {
   stop mcpgw upstream
 }
 
+idle_streams() { # ERA MODE STREAMS HEARTBEAT_MS; sets line
+  start_upstream "$1"
+  start_mcpgw "$4" && line=$("$tools/idle" "$url" --pid "$pid" --streams "$3" --mode "$2" 2>"$work/load.err") || line=
+  stop mcpgw upstream
+}
+
+# Silence is measured without heartbeats, and what those cost apart: they come in bursts, as the streams did.
 section_idle() {
-  local mode line era
+  local mode line beat
   for mode in get listen; do
-    era=legacy
-    [ "$mode" = listen ] && era=modern
-    start_upstream "$era"
-    if start_mcpgw && line=$("$tools/idle" "$url" --pid "$pid" --streams "$STREAMS" --mode "$mode" 2>"$work/load.err"); then
-      echo "idle SSE streams, $mode: $line"
-      if [ "$mode" = listen ]; then # a GET stream comes with a context and a link of its own
-        budget "resident memory a stream, KiB" "$(field rss_kib <<<"$line")" 4
-      fi
-      budget "CPU over 5 s with $STREAMS streams, %" "$(field cpu_percent <<<"$line")" 0.5
-      line=$(field dropped_ms <<<"$line")
-      budget "$((STREAMS / 9)) dropped streams noticed, ms" "${line/#-1/99999}" 100
-    else
-      echo "idle SSE streams, $mode:"
-      explain mcpgw
-    fi
-    stop mcpgw upstream
+    idle_streams "$([ $mode = listen ] && echo modern || echo legacy)" $mode "$STREAMS" 3600000
+    echo "idle SSE streams, $mode: $line"
+    [ -n "$line" ] || explain mcpgw
+    # a GET stream comes with a session and its link: what they cost is in it
+    budget "resident memory a $mode stream, KiB" "$(field rss_kib <<<"$line")" 4
+    budget "CPU over 5 s with $STREAMS streams, %" "$(field cpu_percent <<<"$line")" 0.5
+    line=$(field dropped_ms <<<"$line")
+    budget "$((STREAMS / 9)) dropped streams noticed, ms" "${line/#-1/99999}" 100
   done
+  idle_streams legacy get 1000 500 # 10,000 of them in 5 seconds
+  beat=$(calc "$(field cpu_percent <<<"$line")" '* 5e4 /' 10000)
+  echo "  a heartbeat: $beat us of CPU; $STREAMS streams, each every 15 s: $(calc "$beat" "* $STREAMS / 1.5e7 *" 100) %"
 }
 
 # Their servers are out of reach: the contexts get no link.
@@ -363,7 +415,7 @@ section_size() {
 cpus=$(nproc)
 taskset -cp "$load_cpu" $$ >/dev/null # what we start from here on is the load, unless it is told otherwise
 echo "bench: $cpus cpus, $(uname -r), proxy on cpu $proxy_cpu, load and upstream on cpu $load_cpu"
-for section in ${*:-calls syscalls heap idle contexts scan cold size}; do
+for section in ${*:-calls instructions syscalls heap idle contexts scan cold size}; do
   declare -F "section_$section" >/dev/null || { echo "bench: no section $section" >&2; exit 2; }
   "section_$section"
 done
