@@ -19,6 +19,7 @@ typedef struct mcpgw_store mcpgw_store;
 #define MCPGW_KIND_IDEMPOTENCY 1u
 #define MCPGW_KIND_SECRET 2u /* keys that the library has made for itself */
 #define MCPGW_KIND_CACHE_BIT 64u
+#define MCPGW_KIND_CATALOG 65u /* what upstreams said of themselves */
 #define MCPGW_KIND_HOST 128u                              /* the first of a host's own, kept */
 #define MCPGW_KIND_HOST_CACHE (128u | MCPGW_KIND_CACHE_BIT) /* the first of a host's own caches */
 

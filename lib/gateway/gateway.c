@@ -132,6 +132,7 @@ static int make_parts(struct mcpgw_gateway *gw) {
   if (rc == MCPGW_OK) rc = mg_timer_new(gw->loop, nothing, NULL, &gw->limit);
   if (rc == MCPGW_OK) rc = mg_core_new(gw->config, &mg_gw_ports, gw, &gw->budget, &gw->log, &gw->core);
   if (rc == MCPGW_OK) mg_state_offer(gw);
+  if (rc == MCPGW_OK) mg_known_offer(gw);
   if (rc == MCPGW_OK) rc = mg_gw_upstreams_new(gw);
   if (rc == MCPGW_OK) mg_keys_start(gw);
   return rc;

@@ -126,6 +126,9 @@ void mg_keys_start(struct mcpgw_gateway *gw); /* once there is a core */
 int mg_keys_look(struct mcpgw_gateway *gw, uint64_t now_ms); /* 1: another process has made new ones, which are in use now */
 void mg_keys_done(struct mcpgw_gateway *gw);  /* after the core */
 
+/* ---- known.c ------------------------------------------------------------------------------------------- */
+void mg_known_offer(struct mcpgw_gateway *gw); /* to the core, once there is one */
+
 /* ---- link.c ------------------------------------------------------------------------------------------- */
 extern const struct mg_ports mg_gw_ports;
 void mg_gw_close_links(struct mcpgw_gateway *gw);

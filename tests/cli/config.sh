@@ -47,6 +47,14 @@ began=$(date +%s)
 run check --timeout 1500 "$WORK/hangs.json"
 ok "a server that says nothing costs no more than --timeout" all 'exits 4' 'prints "hangs *failed"' 'prints "notes *ok"' \
   '[ $(($(date +%s) - began)) -lt 8 ]'
+printf '{"mcpServers": {"a": {"command": "%s"}, "b": {"command": "%s"}}, "gateway": {"state_dir": "state"}}' "$NOTES" "$NOTES" >"$WORK/cold.json"
+run call "$WORK/cold.json" b__add_note '{"text": "1"}' --log-level debug
+ok "the first run finds out" all 'exits 0' 'says "link.ready.*upstream=b"' '! says upstream.known'
+run call "$WORK/cold.json" b__add_note '{"text": "1"}' --log-level debug
+ok "the second knows where to go, and starts nothing else" all 'exits 0' 'says "upstream.known upstream=b"' '! says "link.ready"'
+printf garbage >"$WORK/state/store/data.mdb"
+run call "$WORK/cold.json" b__add_note '{"text": "1"}'
+ok "a store that is damaged costs no more than what it knew" all 'exits 0' 'prints "note 1"'
 run check "$WORK/none.json"; ok "a configuration without servers is right" all 'exits 0' 'prints "0 servers"'
 run call "$WORK/none.json" x; ok "but there is nothing to call" all 'exits 3' one_line
 

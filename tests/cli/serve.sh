@@ -10,7 +10,7 @@ run call "$url" add_note '{"text":"x"}'; ok "call to a URL" all 'exits 0' 'print
 run check "$url"; ok "check of a URL" all 'exits 0' 'prints "4 tools"'
 run_in '' stdio "$url"; ok "stdio to a URL, and nothing said" all 'exits 0' 'empty "$out"'
 port=${url#http://127.0.0.1:}; port=${port%/mcp}
-run serve --listen "127.0.0.1:$port" -- "$NOTES"; ok "a port that is taken" all 'exits 6' 'empty "$out"' one_line
+run serve --listen "127.0.0.1:$port" -- "$NOTES"; ok "a port that is taken" all 'exits 6' 'empty "$out"' '[ "$(grep -c "^mcpgw: " "$err")" -eq 1 ]'
 pids=()
 for i in $(seq 20); do
   timeout 30 "$MCPGW" call "$url" add_note "{\"text\":\"n$i\"}" >"$WORK/p$i" 2>&1 & pids+=($!)
