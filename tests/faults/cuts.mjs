@@ -7,7 +7,8 @@ import { MENUS, Tally, caller } from './callers.mjs';
 import { faultProxy } from './proxy.mjs';
 
 const STEP = Number(process.env.CUT_STEP ?? 1);
-const LIMITS = { timeouts: { connect_ms: 5000, list_ms: 8000, total_ms: 8000 } };
+// Every call is broken: a breaker would keep them from the server.
+const LIMITS = { timeouts: { connect_ms: 5000, list_ms: 8000, total_ms: 8000 }, breaker: { enabled: false } };
 const peers = { json: await httpPeer('dual'), sse: await httpPeer('dual', '--sse') };
 
 /** Calls at every place until one was whole behind it; judged by `verdict(outcome, exchange)`. */
