@@ -4,12 +4,16 @@
 #include "gateway/gateway.h"
 #include "transport/http.h"
 
+#define PATIENCE_MIN_MS 3000 /* with a silent connection to a server, however fast our own heart beats */
+#define PATIENCE_MAX_MS 15000
 #define GOODBYE_MS 5000 /* after the last link: time for a DELETE to leave */
 
 /* libcurl is only brought up where there is an http server: it costs a few descriptors. */
 static int make_http(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, struct mg_gw_upstream *up) {
+  uint64_t beat = gw->config->heartbeat_ms;
   int rc = gw->http ? MCPGW_OK : mg_http_client_new(gw->loop, &gw->log, &gw->http);
   if (rc != MCPGW_OK) return rc;
+  mg_http_client_patience(gw->http, beat < PATIENCE_MIN_MS ? PATIENCE_MIN_MS : beat < PATIENCE_MAX_MS ? beat : PATIENCE_MAX_MS);
   struct mg_http_transport_config c = {.client = gw->http,
                                        .budget = &gw->budget,
                                        .url = s->url,

@@ -173,8 +173,8 @@ static int easy_init(struct mg_http_call *call) {
   rc |= curl_easy_setopt(e, CURLOPT_PROXY, ""); /* else the environment's, which these two keep unread */
   rc |= curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
   rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L); /* a stream that says nothing: its peer may have vanished */
-  rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, 15L);
-  rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, 5L);
+  rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, (long)call->client->patience_s);
+  rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, (long)(call->client->patience_s + 2) / 3);
   rc |= curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* removal never waits for a resolver's thread */
   rc |= curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_prereq);
   rc |= curl_easy_setopt(e, CURLOPT_PREREQDATA, call);

@@ -121,8 +121,13 @@ static struct http_socket *socket_new(struct mg_http_client *c, int fd, int owne
   return s;
 }
 
+void mg_http_client_patience(struct mg_http_client *c, uint64_t ms) {
+  uint64_t s = (ms + 999) / 1000;
+  c->patience_s = s < 1 ? 1 : s < 3600 ? (unsigned)s : 3600;
+}
+
 int mg_http_client_socket_open(struct mg_http_client *c, struct curl_sockaddr *a) {
-  unsigned int ms = 30000; /* unacknowledged bytes: a peer that vanished is noticed without our writing */
+  unsigned int ms = 2000 * c->patience_s; /* bytes and probes may stay unacknowledged for so long */
   int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
   if (fd < 0) return -1;
   if (a->family != AF_UNIX) (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
@@ -233,6 +238,7 @@ int mg_http_client_new(struct mg_loop *l, struct mg_log *log, struct mg_http_cli
   c->loop = l;
   c->log = log;
   c->clock_ms = UINT64_MAX;
+  c->patience_s = 15;
   c->kick = (struct mg_soon){.cb = kicked, .arg = c};
   mg_list_init(&c->live);
   mg_list_init(&c->idle);

@@ -10,6 +10,9 @@
 
 struct mg_http_client;
 int mg_http_client_new(struct mg_loop *l, struct mg_log *log, struct mg_http_client **out);
+/* An upstream whose machine vanished is noticed in twice this time, be its stream ever so silent (whole seconds;
+ * 15,000 at first). For connections that are made from now on. */
+void mg_http_client_patience(struct mg_http_client *c, uint64_t ms);
 void mg_http_client_free(struct mg_http_client *c);
 
 enum { MG_DELIVERED_NO = 0, MG_DELIVERED_YES = 1, MG_DELIVERED_UNKNOWN = 2 };

@@ -42,6 +42,7 @@ struct mg_http_client {
   struct mg_timer *clock; /* wakes for the earliest deadline */
   struct mg_soon kick;    /* what was asked for outside of libcurl is set going before the turn ends */
   uint64_t clock_ms;      /* when clock will fire; UINT64_MAX: never */
+  unsigned patience_s;    /* a silent connection is probed after so long */
   int depth;              /* inside libcurl: its API may not be entered again */
 };
 

@@ -1,7 +1,9 @@
 /* The client's ordinary ways: what goes out, what comes in, reuse, pausing, cancelling. */
+#include <linux/filter.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "http/client_fix.h"
 #include "http/suites.h"
@@ -254,6 +256,33 @@ START_TEST(bad_arguments_are_returned) {
 }
 END_TEST
 
+/* A filter that drops all packets: the machine at the other end has lost its network. */
+static void vanish(struct raw_conn *c, void *arg) {
+  struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+  struct sock_fprog program = {1, &nothing};
+  struct raw_request r;
+  (void)arg;
+  if (!raw_read(c, &r)) return;
+  raw_request_done(&r);
+  raw_sendf(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: \n\n");
+  raw_sleep(100); /* what was sent is acknowledged */
+  setsockopt(c->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+  while (!c->server->stop) raw_sleep(20);
+}
+
+START_TEST(a_stream_whose_server_vanished_is_noticed) {
+  struct got g = {0};
+  client_fix_up(&f, vanish, NULL);
+  mg_http_client_patience(f.client, 1000);
+  ck_assert_int_eq(client_start(&f, &g, "GET", f.up->url, NULL, NULL), MCPGW_OK);
+  client_wait(&f, &g.dones, 1, 11000);
+  ck_assert_int_eq(g.status, 200);
+  ck_assert_int_eq(g.faulty, 1);
+  got_done(&g);
+  client_fix_down(&f);
+}
+END_TEST
+
 START_TEST(redirects_and_proxies_are_not_followed) {
   struct got g = {0};
   setenv("http_proxy", "http://127.0.0.1:1", 1);
@@ -329,6 +358,7 @@ Suite *http_client_suite(void) {
   tcase_add_test(t, a_call_may_be_cancelled_while_it_connects);
   tcase_add_test(t, a_call_may_be_started_from_done_and_cancelled_before_it_began);
   tcase_add_test(t, bad_arguments_are_returned);
+  tcase_add_test(t, a_stream_whose_server_vanished_is_noticed);
   tcase_add_test(t, redirects_and_proxies_are_not_followed);
   tcase_add_test(t, a_redirect_is_an_answer);
   tcase_add_test(t, early_hints_and_trailers_are_no_head);
