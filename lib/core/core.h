@@ -115,6 +115,7 @@ struct mg_inbound { /* one message from downstream */
   /* Walks the request's headers: it starts at 0; 1 and the next, 0 at the end. */
   int (*next_header)(void *arg, size_t *it, struct mg_slice *name, struct mg_slice *value);
   void *header_arg; /* valid as long as the sink is */
+  int one_context;  /* modern: the caller is one process, hence one workflow: contexts.no_handle is not for it */
   uint64_t now_ms;
 };
 

@@ -146,7 +146,7 @@ static int only_looks(int method) {
 int mg_handle_context(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out, int *hands_out,
                       struct mg_fault *why) {
   const struct mg_msg *m = in->msg;
-  int mode = c->config->contexts.no_handle;
+  int mode = in->one_context ? MG_NO_HANDLE_PRINCIPAL : c->config->contexts.no_handle;
   *hands_out = 1;
   if (m->s[MG_S_META_CONTEXT].type == MG_JSON_STRING)
     return mg_slice_eqz(mg_msg_inner(m, MG_S_META_CONTEXT), "new") ? fresh(c, in, out, why) : by_handle(c, in, out, why);

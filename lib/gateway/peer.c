@@ -276,7 +276,7 @@ static int one(struct mcpgw_client *c, mg_blob *blob, struct mg_slice doc) {
   }
   const mcpgw_credential who = {.struct_size = sizeof who, .principal = c->principal, .principal_len = strlen(c->principal)};
   struct mg_inbound in = {.blob = blob, .msg = &m, .view = c->view, .who = &who,
-                          .sink = &c->out.sink, .now_ms = mg_gw_now(c->gw)};
+                          .sink = &c->out.sink, .one_context = 1, .now_ms = mg_gw_now(c->gw)};
   int is_modern = m.s[MG_S_META_VERSION].type != MG_JSON_NONE || m.s[MG_S_META_CAPABILITIES].type != MG_JSON_NONE ||
                   (!c->ctx && m.method == MG_M_N_CANCELLED);
   return is_modern || m.method == MG_M_DISCOVER ? modern(c, &in) : legacy(c, &in);

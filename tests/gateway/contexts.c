@@ -198,6 +198,33 @@ START_TEST(callers_do_not_meet) {
 }
 END_TEST
 
+/* A process is one workflow, whatever is asked of those who come over the network. */
+START_TEST(in_process_nobody_needs_a_handle) {
+  struct gwt g;
+  mcpgw_client *c;
+  uint64_t id;
+  char *text;
+  gwt_up(&g, "\"contexts\":{\"no_handle\":\"refuse\"},", 1);
+  g.servers[0].modern = 1;
+  ck_assert_int_eq(gwt_ask(&g, "/mcp", GWT_CALL_HEADERS("echo"), GWT_MODERN_CALL("1", "echo"), &text), 200);
+  gwt_has(text, "\"code\":-32602");
+  free(text);
+  ck_assert_int_eq(mcpgw_client_open(&c, g.gw, NULL, 0, MCPGW_CLIENT_AUTO), MCPGW_OK);
+  ck_assert_int_eq(mcpgw_client_request(c, "tools/call", 10, "{\"name\":\"echo\"}", 15, &id), MCPGW_OK);
+  for (int replied = 0; !replied;) {
+    mcpgw_event *e = gwt_event(&g, 5000);
+    ck_assert_ptr_nonnull(e);
+    if (mcpgw_event_kind(e) == MCPGW_EVENT_REPLY) {
+      gwt_has(mcpgw_event_data(e), "\"result\"");
+      replied = 1;
+    }
+    mcpgw_event_free(e);
+  }
+  mcpgw_client_close(c);
+  gwt_down(&g);
+}
+END_TEST
+
 START_TEST(client_options_of_any_age) {
   struct gwt g;
   mcpgw_client *c = NULL;
@@ -386,6 +413,7 @@ Suite *gateway_contexts_suite(void) {
   tcase_add_test(t, a_new_get_stream_replaces_the_old);
   tcase_add_test(t, lost_state_is_told_to_who_listens);
   tcase_add_loop_test(t, callers_do_not_meet, 0, 2);
+  tcase_add_test(t, in_process_nobody_needs_a_handle);
   tcase_add_test(t, client_options_of_any_age);
   suite_add_tcase(s, t);
   t = tcase_create("keys");
