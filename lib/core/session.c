@@ -302,6 +302,12 @@ int mg_sessions_revoke(struct mcpgw_sessions *all, uint32_t what, struct mg_slic
   char name[MG_ID_LEN]; /* value may be the id inside a session that goes */
   if (!value.len || what < MCPGW_REVOKE_SESSION || what > MCPGW_REVOKE_TOKEN) return MCPGW_E_INVALID;
   uint64_t hash = what == MCPGW_REVOKE_TOKEN ? token_hash(value) : 0;
+  char id[MG_ID_LEN + 1]; /* value may be borrowed from the session that is about to go */
+  if (what == MCPGW_REVOKE_SESSION) {
+    if (value.len > MG_ID_LEN) value.len = 0; /* names none */
+    memcpy(id, value.ptr, value.len);
+    value.ptr = id;
+  }
   if (what == MCPGW_REVOKE_PRINCIPAL) {
     n = revoke_principal(all, value);
   } else {
