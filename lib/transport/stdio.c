@@ -113,6 +113,7 @@ void mg_stdio_leave(struct stdio *s) {
 void mg_stdio_over(struct stdio *s, int code, const char *text) {
   mcpgw_failure why = {sizeof why, code, MCPGW_DELIVERED_UNKNOWN, 0, 0, text};
   if (s->over || s->closed) return;
+  mg_stdio_tell_hidden(s);
   s->over = 1;
   unwatch(s);
   mg_stdio_fail_unsent(s, code, text);

@@ -68,12 +68,16 @@ static void hold_back(struct stdio *s, mcpgw_watch *w, size_t bytes) {
   second_begin(s);
 }
 
+void mg_stdio_tell_hidden(struct stdio *s) {
+  note_tell_dropped(s, &s->noise);
+  note_tell_dropped(s, &s->err);
+}
+
 void mg_stdio_second_over(struct stdio *s) {
   s->ticking = 0;
   s->noise.n = s->err.n = 0;
   s->noise_bytes = s->err_bytes = 0;
-  note_tell_dropped(s, &s->noise);
-  note_tell_dropped(s, &s->err);
+  mg_stdio_tell_hidden(s);
   if (s->out_watch) (void)mcpgw_watch_set(s->out_watch, MCPGW_READ);
   if (s->err_watch) (void)mcpgw_watch_set(s->err_watch, MCPGW_READ);
 }

@@ -101,6 +101,7 @@ void mg_stdio_out_done(struct stdio *s);
 void mg_stdio_in_init(struct stdio *s);
 void mg_stdio_read_out(struct stdio *s, int last); /* last: the child ended, read what is left */
 void mg_stdio_read_err(struct stdio *s, int last);
+void mg_stdio_tell_hidden(struct stdio *s); /* how many lines were not shown */
 void mg_stdio_second_over(struct stdio *s); /* tells what was not shown, goes on reading what was held back */
 void mg_stdio_in_done(struct stdio *s);
 #endif

@@ -75,6 +75,23 @@ START_TEST(what_was_hidden_is_told_in_time) {
 }
 END_TEST
 
+/* Nor is it forgotten when the link ends within that second: here for a long line that is anybody's. */
+START_TEST(what_was_hidden_is_told_at_the_end) {
+  struct stdio_rig r;
+  const char *argv[] = {"sh", "-c",
+                        "read x; read y; i=0; while [ $i -lt 80 ]; do i=$((i+1)); echo noise-$i; done; "
+                        "printf '{\"x\":%02000d}\\n' 0; sleep 100",
+                        NULL};
+  stdio_rig_init(&r);
+  r.link->result_bytes = 1000;
+  ck_assert_int_eq(stdio_rig_open(&r, argv), MCPGW_OK);
+  for (uint64_t i = 1; i <= 2; i++) ck_assert_int_eq(stdio_rig_send(&r, i, "{\"id\":1,\"method\":\"m\"}"), MCPGW_OK);
+  ck_assert(fake_host_wait(r.link, HOST_CLOSED, 0, 1, 8000));
+  ck_assert_int_eq(stdio_rig_logged(&r, "1 stdio.noise 70 more lines not shown\n"), 1);
+  stdio_rig_down(&r);
+}
+END_TEST
+
 /* ---- broken replies -------------------------------------------------------------------------------- */
 
 static const struct {
@@ -160,6 +177,7 @@ Suite *transport_stdio_flood_suite(void) {
   tcase_set_timeout(c, 120);
   tcase_add_loop_test(c, a_hundred_megabytes_of_garbage, 0, (int)(sizeof floods / sizeof *floods));
   tcase_add_test(c, what_was_hidden_is_told_in_time);
+  tcase_add_test(c, what_was_hidden_is_told_at_the_end);
   tcase_add_loop_test(c, a_broken_reply_is_tied_to_its_call, 0, (int)(sizeof broken / sizeof *broken));
   tcase_add_test(c, no_more_than_so_many);
   suite_add_tcase(s, c);
