@@ -351,6 +351,7 @@ int mg_env_stats(void *env, char **out) {
   add(&b, "file_bytes", (s.info.me_last_pgno + 1) * s.e->page_bytes);
   add(&b, "map_bytes", s.info.me_mapsize);
   add(&b, "records", s.records.ms_entries);
+  add(&b, "transactions", s.info.me_last_txnid); /* ever committed, by whomever */
   add(&b, "readers", s.info.me_numreaders);
   add_counters(s.e, &b);
   return hand_over(&b, out);

@@ -2,9 +2,10 @@
  * (one buffer a connection, of which only the id's digits change) and checks every answer: status, id and
  * length. One wrong answer ends it. One thread.
  *
- *   load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N]
+ *   load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N] [--keyed N]
  *
  * --calls: so many instead of so long, and no warm-up (for counting what each costs).
+ * --keyed N: each call has an idempotency key, N calls the same one; N over 1: their answers may differ in length.
  * Prints `key=value …`: calls, rps, p50_us p90_us p99_us, and with --pid cpu_us (a call) of that process.
  */
 #include "util.h"
@@ -28,7 +29,7 @@ struct conn {
   int fd;
   unsigned long id;
   uint64_t sent_at;
-  size_t out_len, id_at, got;
+  size_t out_len, id_at, key_at, got; /* key_at: 0 without a key */
   char out[4096], in[IN_BYTES];
 };
 
@@ -36,6 +37,7 @@ static struct {
   struct url url;
   int connections, modern, pid;
   uint64_t warmup_us, run_us, calls; /* calls: 0 none given */
+  unsigned long keyed;               /* calls a key; 0: no keys */
   char session[128];
 } opt;
 static unsigned long next_id = FIRST_ID;
@@ -53,7 +55,8 @@ static const char MODERN_TAIL[] =
 /* Writes the request once; its body is BODY_BYTES long, filled up inside the arguments. */
 static void build(struct conn *c) {
   const char *tail = opt.modern ? MODERN_TAIL : LEGACY_TAIL;
-  char headers[384];
+  char headers[384], key[64] = "";
+  if (opt.keyed) snprintf(key, sizeof key, "Idempotency-Key: \"%d-1000000000\"\r\n", (int)getpid());
   if (opt.modern)
     snprintf(headers, sizeof headers,
              "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: echo\r\n");
@@ -62,9 +65,10 @@ static void build(struct conn *c) {
              *opt.session ? "Mcp-Session-Id: " : "", opt.session, *opt.session ? "\r\n" : "");
   int n = snprintf(c->out, sizeof c->out,
                    "POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\n"
-                   "Accept: application/json, text/event-stream\r\n%sContent-Length: %d\r\n\r\n",
-                   opt.url.path, opt.url.host, opt.url.port, headers, BODY_BYTES);
+                   "Accept: application/json, text/event-stream\r\n%s%sContent-Length: %d\r\n\r\n",
+                   opt.url.path, opt.url.host, opt.url.port, headers, key, BODY_BYTES);
   size_t at = (size_t)n;
+  if (opt.keyed) c->key_at = (size_t)(strstr(c->out, "-1000000000\"") + 1 - c->out);
   n = snprintf(c->out + at, sizeof c->out - at,
                "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"method\":\"tools/call\",\"params\":{\"name\":\"echo\","
                "\"arguments\":{\"text\":\"",
@@ -82,6 +86,10 @@ static void send_next(struct conn *c) {
   c->id = next_id++;
   snprintf(digits, sizeof digits, "%lu", c->id);
   memcpy(c->out + c->id_at, digits, ID_DIGITS);
+  if (opt.keyed) {
+    snprintf(digits, sizeof digits, "%lu", FIRST_ID + (c->id - FIRST_ID) / opt.keyed);
+    memcpy(c->out + c->key_at, digits, ID_DIGITS);
+  }
   c->got = 0;
   c->sent_at = now_us();
   if (send(c->fd, c->out, c->out_len, MSG_NOSIGNAL) != (ssize_t)c->out_len) die("send: %s", strerror(errno));
@@ -95,6 +103,7 @@ static void verify(const struct conn *c, const struct head *h) {
   if (id == NULL || strtoul(id, NULL, 10) != c->id) die("id %lu was answered with %.600s", c->id, body);
   if (memmem(body, h->body, "\"isError\":true", 14) || memmem(body, h->body, "\"error\":", 8))
     die("%.600s", body);
+  if (opt.keyed > 1) return;
   if (body_len == 0) body_len = h->body;
   if (h->body != body_len) die("an answer of %zu bytes after one of %zu: %.600s", h->body, body_len, body);
 }
@@ -128,7 +137,7 @@ static uint64_t percentile(unsigned percent) {
 
 static void read_options(int argc, char **argv) {
   if (argc < 2 || argv[1][0] == '-')
-    die("usage: load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N]");
+    die("usage: load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N] [--keyed N]");
   parse_url(argv[1], &opt.url);
   opt.connections = (int)strtol(option(argc, argv, "connections", "32"), NULL, 10);
   opt.modern = strcmp(option(argc, argv, "era", "legacy"), "modern") == 0;
@@ -136,6 +145,7 @@ static void read_options(int argc, char **argv) {
   opt.warmup_us = (uint64_t)(strtod(option(argc, argv, "warmup", "0.5"), NULL) * 1e6);
   opt.run_us = (uint64_t)(strtod(option(argc, argv, "seconds", "3"), NULL) * 1e6);
   opt.calls = strtoull(option(argc, argv, "calls", "0"), NULL, 10);
+  opt.keyed = strtoul(option(argc, argv, "keyed", "0"), NULL, 10);
   if (opt.calls) opt.warmup_us = 0;
   if (opt.connections < 1 || opt.connections > CONNECTIONS_MAX) die("1 to %d connections", CONNECTIONS_MAX);
 }

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # run.sh [SECTION...]: the bench of DESIGN section 16. Sections: calls instructions syscalls heap idle contexts
-#   scan cold size (all). Figures are ratios within one run, by CPU time, not by the clock on the wall: all proxies are
+#   keyed scan cold size (all). Figures are ratios within one run, by CPU time, not by the clock on the wall: all proxies are
 #   up, pinned to cpu 0 while load and upstream share cpu 1; in each of ROUNDS short rounds every one is
 #   measured in turn, ratios and differences are taken within the round, and their medians are printed. What is
 #   not there is n/a. Everything is on loopback and ends with this script. Exit 1 if a budget was missed.
-#   Environment: B=build  ROUNDS=15  SECS=0.5  CONNECTIONS=64  ERAS="legacy modern"  STREAMS=9000
+#   Environment: B=build  ROUNDS=15  SECS=0.5  CONNECTIONS=64  ERAS="legacy modern"  STREAMS=9000  KEYED_S=2
 set -u
 here=$(cd "$(dirname "$0")" && pwd) || exit 2
 B=${B:-build} ROUNDS=${ROUNDS:-15} SECS=${SECS:-0.5} CONNECTIONS=${CONNECTIONS:-64} STREAMS=${STREAMS:-9000}
+KEYED_S=${KEYED_S:-2}
 ERAS=${ERAS:-legacy modern}
 tools=$B/bench
-for tool in upstream load curlproxy idle cold contexts; do
+for tool in upstream load curlproxy idle cold contexts store_bench; do
   [ -x "$tools/$tool" ] || { echo "bench: $tools/$tool is missing: run make bench" >&2; exit 2; }
 done
 ulimit -n "$(ulimit -Hn)"
@@ -387,6 +388,73 @@ section_contexts() {
   stop mcpgw
 }
 
+# ---- calls with keys, and the store under them ------------------------------------------------------------------
+
+# A gateway with its own state; DURABILITY empty: no state at all.
+start_keyed() { # DURABILITY [NAME]
+  local name=${2:-mcpgw} state='"log":{"level":"error"}'
+  [ -z "$1" ] || state="\"state_dir\":\"$work/state-$1\",\"idempotency\":{\"durability\":\"$1\"},$state"
+  printf '{"mcpServers":{"u":{"url":"%s"}},"gateway":{"listen":["127.0.0.1:0"],%s}}' "$upstream" "$state" >"$work/keyed.json"
+  # shellcheck disable=SC2046
+  launch "$name" "$proxy_cpu" "$B/mcpgw" serve "$work/keyed.json" $([ -n "$1" ] || echo --ephemeral)
+  pid=${running[$name]}
+  url_of "$name"
+}
+
+transactions() { "$B/mcpgw" store stat --json "$1" 2>/dev/null | sed 's/.*"transactions":\([0-9]*\).*/\1/'; }
+stat_of() { "$B/mcpgw" store stat --json "$1" 2>/dev/null | sed "s/.*\"$2\":\([0-9]*\).*/\1/"; }
+
+keyed_row() { # NAME LOAD-OPTIONS...: sets cpu rps p99 calls
+  local name=$1 line
+  shift
+  line=$("$tools/load" "$url" --era modern --connections 64 --seconds "$KEYED_S" --pid "$pid" "$@" 2>"$work/load.err") || { explain mcpgw; return 1; }
+  cpu=$(field cpu_us <<<"$line") rps=$(field rps <<<"$line") p99=$(field p99_us <<<"$line") calls=$(field calls <<<"$line")
+  printf '  %-30s %8s us/call %9s calls/s   p50 %s us, p99 %s us\n' "$name" "$cpu" "$rps" "$(field p50_us <<<"$line")" "$p99"
+}
+
+section_keyed() {
+  local mode before after beside records bytes round
+  echo "calls with idempotency keys, modern, 64 connections, $KEYED_S s each; us/call is CPU of the gateway"
+  start_upstream modern
+  start_keyed "" bare && bare_url=$url bare_pid=$pid
+  start_keyed sync && keyed_row "no key" && "$tools/load" "$url" --era modern --calls 100 --keyed 1 >/dev/null # opens the store
+  for round in 1 2 3 4 5; do # the store is open: do calls without a key feel it?
+    "$tools/load" "$url" --era modern --connections 64 --seconds 0.5 --pid "$pid" | field cpu_us >"$work/cpu.a"
+    "$tools/load" "$bare_url" --era modern --connections 64 --seconds 0.5 --pid "$bare_pid" | field cpu_us >"$work/cpu.b"
+    calc "$(cat "$work/cpu.a")" / "$(cat "$work/cpu.b")" %.3f >>"$work/cpu.ratio"
+  done
+  stop mcpgw bare
+  budget "CPU of calls without a key, x without a store" "$(median "$work/cpu.ratio")" 1.02
+  for mode in sync async; do
+    start_keyed $mode || { explain mcpgw; continue; }
+    keyed_row "key, $mode" --keyed 1 && [ $mode = sync ] && budget "keyed sync calls, 5000 a second over" "$(calc 5000 / "$rps")" 1
+    before=$(transactions "$work/state-$mode")
+    keyed_row "key, $mode, again" --keyed 1
+    after=$(transactions "$work/state-$mode")
+    echo "    $((after - before)) commits for about $calls calls: $(calc "$calls" / "$((after - before))" %.1f) calls a commit (each call writes twice)"
+    keyed_row "16 calls a key: joined, replayed" --keyed 16
+    if [ $mode = sync ]; then
+      "$tools/load" "$url" --era modern --connections 32 --seconds "$((KEYED_S + 2))" --keyed 1 >/dev/null 2>&1 &
+      sleep 0.7
+      keyed_row "no key, beside 32 keyed" && beside=$p99
+      wait $!
+      "$tools/load" "$url" --era modern --connections 32 --seconds "$((KEYED_S + 2))" >/dev/null 2>&1 &
+      sleep 0.7
+      keyed_row "no key, beside 32 without" && budget "p99 beside keyed calls, x beside others" "$(calc "$beside" / "$p99")" 1.1
+      wait $!
+      records=$(stat_of "$work/state-$mode" records) bytes=$(stat_of "$work/state-$mode" used_bytes)
+      echo "    $(calc "$bytes" / "$records" %.0f) bytes a record on disk; the quota of 4 GiB lasts $(calc "4294967296 * 0.95 / ($bytes / $records)" / 360000 %.1f) hours at 100 keyed calls a second"
+    fi
+    stop mcpgw
+  done
+  stop upstream
+  echo "the store alone, on $(df --output=fstype "$work" | tail -n 1):"
+  taskset -c "0-$((cpus - 1))" "$tools/store_bench" "$work/alone" "$KEYED_S" | tee "$work/store.out" | sed 's/^/  /'
+  budget "reads under full write load, p99 us" "$(field read_p99_us <"$work/store.out")" 5
+  taskset -c "0-$((cpus - 1))" python3 "$here/sqlite.py" "$work/sqlite" "$KEYED_S" | tee "$work/sqlite.out" | sed 's/^/  /'
+  echo "    the store does $(calc "$(field waited_rps <"$work/store.out")" / "$(field sqlite_rps <"$work/sqlite.out")" %.1f) times what SQLite does with a write a call"
+}
+
 section_scan() {
   if [ -x "$tools/scan_bench" ]; then
     echo "scanner beside jansson:"
@@ -415,7 +483,7 @@ section_size() {
 cpus=$(nproc)
 taskset -cp "$load_cpu" $$ >/dev/null # what we start from here on is the load, unless it is told otherwise
 echo "bench: $cpus cpus, $(uname -r), proxy on cpu $proxy_cpu, load and upstream on cpu $load_cpu"
-for section in ${*:-calls instructions syscalls heap idle contexts scan cold size}; do
+for section in ${*:-calls instructions syscalls heap idle contexts keyed scan cold size}; do
   declare -F "section_$section" >/dev/null || { echo "bench: no section $section" >&2; exit 2; }
   "section_$section"
 done

@@ -302,10 +302,17 @@ class Client(threading.Thread):
 
 def kill_child(w, rng):
     """One of the stdio servers, as the gateway's launcher started it."""
-    pids = subprocess.run(["pgrep", "-f", f"^{BUILD}/hunt/ledger {w.ledger}$"], capture_output=True, text=True, check=False).stdout.split()
+    wanted, pids = f"{BUILD}/hunt/ledger\0{w.ledger}\0".encode(), []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                if f.read() == wanted:
+                    pids.append(int(pid))
+        except OSError:
+            continue
     if pids:
         try:
-            os.kill(int(rng.choice(pids)), signal.SIGKILL)
+            os.kill(rng.choice(pids), signal.SIGKILL)
         except ProcessLookupError:
             return
         w.count("server_kills")
