@@ -197,13 +197,26 @@ explain() { # NAME: why it gave no figure
 
 # ---- sections ----------------------------------------------------------------------------------------------
 
-# One round of one row: adds "ROUND VALUE" to $work/ERA.ROW.KEY for each key of load's line.
+# One connection for a moment: prints " p50KEY=… p99KEY=…".
+latency() { # ERA ROW KEY
+  "$tools/load" "${urls[$2]}" --era "$1" --connections 1 --seconds 0.2 --warmup 0.05 2>>"$work/load.err" |
+    sed "s/.*\(p50\)_us=\([0-9]*\).*\(p99\)_us=\([0-9]*\).*/ \1$3=\2 \3$3=\4/"
+}
+
+# One round of one row: adds "ROUND VALUE" to $work/ERA.ROW.KEY for each key of what load says.
 measure() { # ERA ROUND ROW
   local line key value at=$work/$1.$3
-  line=$("$tools/load" "${urls[$3]}" --era "$1" --connections "$CONNECTIONS" --seconds "$SECS" --warmup 0.05 --pid "${pids[$3]}" 2>"$work/load.err") &&
-    line="$line $("$tools/load" "${urls[$3]}" --era "$1" --connections 1 --seconds 0.25 --warmup 0.05 2>>"$work/load.err" |
-      sed 's/\(p[0-9]*\)_us=/\1one=/g; s/calls=[0-9]*//; s/rps=[0-9]*//')" || { explain "$3" >"$at.why"; return; }
-  for key in cpu_us rps p50_us p99_us p50one p99one; do
+  line=$("$tools/load" "${urls[$3]}" --era "$1" --connections "$CONNECTIONS" --seconds "$SECS" --warmup 0.05 --pid "${pids[$3]}" 2>"$work/load.err") ||
+    { explain "$3" >"$at.why"; return; }
+  line+=$(latency "$1" "$3" one)
+  if [ "$3" != direct ]; then
+    taskset -acp "$load_cpu" "${pids[$3]}" >/dev/null
+    line+=$(latency "$1" "$3" same)
+    taskset -acp "$proxy_cpu" "${pids[$3]}" >/dev/null
+  else
+    line+=$(latency "$1" "$3" same)
+  fi
+  for key in cpu_us rps p99_us p50one p99one p50same; do
     value=$(field "$key" <<<"$line")
     [ -z "$value" ] || echo "$2 $value" >>"$at.$key"
   done
@@ -238,6 +251,8 @@ table() { # ERA
   budget "$1: added latency at 1 connection, p50 us" "$(of "$1" mcpgw p50one - direct %.0f)" 100
   budget "$1: added latency at 1 connection, p99 us" "$(of "$1" mcpgw p99one - direct %.0f)" 1000
   echo "  the same p50 beside HAProxy's: $(of "$1" mcpgw p50one - haproxy %.0f) us; beside the libcurl floor's: $(of "$1" mcpgw p50one - curl %.0f) us"
+  # two of the wake-ups above cross to a processor that sleeps, which is the machine's affair; here none does
+  echo "  added p50 with all on one processor: mcpgw $(of "$1" mcpgw p50same - direct %.0f) us, HAProxy $(of "$1" haproxy p50same - direct %.0f) us, libcurl $(of "$1" curl p50same - direct %.0f) us"
 }
 
 declare -A urls=() pids=()
