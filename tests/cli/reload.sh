@@ -117,6 +117,31 @@ echo "# children $kids0 -> $(descendants "$pid" | wc -l), descriptors $fds0 -> $
 ok "memory does not grow" [ "$(rss)" -lt $((rss0 + 8192)) ]
 kill -TERM "$pid"; gone "$pid" 10; ok "TERM ends it" exits 0
 
+# a server over HTTP (another gateway): its session is ended properly when its entry changes or goes
+printf '{"mcpServers": {"n": {"command": "%s"}}, "gateway": {"listen": ["127.0.0.1:0"], "admin": {"listen": "unix:%s/up.sock"}}}' "$NOTES" "$WORK" >"$WORK/up.json"
+serve "$WORK/up.json" --ephemeral; up=$url uppid=$pid
+far() { printf '{"mcpServers": {"far": {"url": "%s", "headers": {"X-A": "%s"}}%s}, "gateway": {"listen": ["127.0.0.1:0"], "admin": {"listen": "unix:%s"}}}' "$up" "$1" "${2:-}" "$WORK/admin.sock" >"$cfg"; }
+sessions_there() { "$MCPGW" sessions ls --admin "unix:$WORK/up.sock" | wc -l; }
+there() { for _ in $(seq 100); do [ "$(sessions_there)" -eq "$1" ] && return 0; sleep 0.1; done; return 1; }
+far 1 ", \"b\": {\"command\": \"$NOTES\"}"
+serve "$cfg" --ephemeral --log-format json
+curl -sS -m 20 -D "$WORK/head" -o /dev/null "$url" -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \
+  -d '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}'
+sid=$(tr -d '\r' <"$WORK/head" | sed -n 's/^[Mm]cp-[Ss]ession-[Ii]d: //p')
+legacy() { curl -sS -m 20 -o "$out" "$url" -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' -H "Mcp-Session-Id: $sid" -d "$1"; }
+legacy '{"jsonrpc":"2.0","method":"notifications/initialized"}'
+legacy '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"far__add_note","arguments":{"text":"x"}}}'
+ok "a legacy session reaches over HTTP" all 'prints "note 1"' 'there 1'
+far 2 ", \"b\": {\"command\": \"$NOTES\"}"; hup config.reloaded
+ok "its entry changed: the session there is ended" there 0
+legacy '{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"far__add_note","arguments":{"text":"x"}}}'
+ok "state was lost, which is said once" prints STATE_LOST
+legacy '{"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"name":"far__add_note","arguments":{"text":"x"}}}'
+ok "then a fresh session is used" all 'prints "note 1"' 'there 1'
+servers b=1 a=1; hup config.reloaded
+ok "it was removed: no session stays there" there 0
+kill -TERM "$pid" "$uppid"; gone "$pid" 10; gone "$uppid" 10
+
 # the front for one client
 servers a=1
 coproc FRONT { exec "$MCPGW" stdio "$cfg" --log-format json 2>"$WORK/serve.err"; }

@@ -53,6 +53,9 @@ struct world {
   size_t live; /* sinks of requests that are not over */
   uint64_t asked, finals, drops;
   char handles[8][300]; /* as JSON strings, of whomever they are */
+  const char *isolation[SERVERS];
+  int may_reload;
+  unsigned reloads;
 };
 
 static unsigned rnd(struct world *w, unsigned n) {
@@ -231,7 +234,8 @@ static void say(struct world *w, const char *principal, struct mg_ctx *ctx, stru
 }
 
 static struct mg_view some_view(struct world *w) {
-  struct mg_view all = {0, SERVERS, 1}, one = {rnd(w, SERVERS), 1, 0};
+  unsigned n = (unsigned)w->config->n_servers;
+  struct mg_view all = {0, n, 1}, one = {rnd(w, n), 1, 0};
   return rnd(w, 2) ? all : one;
 }
 
@@ -423,6 +427,55 @@ static void revoke(struct world *w) {
   ck_assert_int_eq(mg_core_revoke(w->core, MG_REVOKE_PRINCIPAL, mg_slice_z(who), &n), MCPGW_OK);
 }
 
+/* Some of the servers, in any order, some of them not as they were. */
+static void write_servers(struct world *w, char *out, size_t cap) {
+  static const char *const format[SERVERS] = {
+      "\"s0\":{\"url\":\"http://a/mcp\",\"gateway\":{%s\"breaker\":{\"enabled\":false}}}",
+      "\"s1\":{\"url\":\"http://b/mcp\",\"gateway\":{%s\"limits\":{\"links\":3,\"concurrency\":2,\"queue\":2},\"breaker\":{\"min_calls\":4,\"open_ms\":200}}}",
+      "\"s2\":{\"url\":\"http://c/mcp\",\"gateway\":{%s\"stateful\":false,\"timeouts\":{\"idle_ms\":500},\"tools\":{\"*\":{\"limits\":{\"concurrency\":1}}}}}"};
+  static const char *const isolation[] = {"", "\"isolation\":\"principal\",", "\"isolation\":\"shared\",", "\"isolation\":\"session\","};
+  unsigned first = rnd(w, SERVERS), n = w->config ? 1 + rnd(w, SERVERS) : SERVERS;
+  size_t at = 0;
+  out[0] = 0;
+  for (unsigned i = 0; i < n; i++) {
+    unsigned k = (first + i) % SERVERS;
+    if (!w->isolation[k] || !rnd(w, 3)) w->isolation[k] = PICK(w, isolation);
+    at += (size_t)snprintf(out + at, cap - at, i ? "," : "");
+    at += (size_t)snprintf(out + at, cap - at, format[k], w->isolation[k]);
+  }
+}
+
+static struct mg_config *some_config(struct world *w) {
+  static const char format[] = "{\"mcpServers\":{%s},\"gateway\":{\"contexts\":{\"idle_ms\":60000,\"absolute_ms\":600000,\"max\":%u,"
+                               "\"max_per_principal\":6,\"no_handle\":\"%s\"}}}";
+  static const char *const no_handle[] = {"principal", "principal", "fresh", "refuse"}, *const no_env[] = {NULL};
+  char servers[1200], config[2000];
+  struct mg_config *c = NULL;
+  write_servers(w, servers, sizeof servers);
+  snprintf(config, sizeof config, format, servers, 6 + rnd(w, 4), PICK(w, no_handle));
+  ck_assert_int_eq(mg_config_parse(mg_slice_z(config), no_env, NULL, &c, NULL), MCPGW_OK);
+  return c;
+}
+
+/* Now and then there is no memory for it, or somebody thinks better of it. */
+static void reload(struct world *w) {
+  struct mg_config *next = some_config(w);
+  struct mg_reload *r = NULL;
+  if (!rnd(w, 3)) mg_mem_fail_after(1 + rnd(w, 60), 0);
+  int rc = mg_reload_plan(w->core, next, &r);
+  mg_mem_fail_after(0, 0);
+  if (rc == MCPGW_OK && rnd(w, 5)) {
+    mg_reload_commit(r, w->now);
+    mg_config_unref(w->config);
+    w->config = next;
+    w->reloads++;
+    return;
+  }
+  if (rc == MCPGW_OK) mg_reload_drop(r);
+  else ck_assert_int_eq(rc, MCPGW_E_NOMEM);
+  mg_config_unref(next);
+}
+
 static void step(struct world *w) {
   unsigned what = rnd(w, 100);
   struct port *p = some_port(w);
@@ -432,6 +485,7 @@ static void step(struct world *w) {
   else if (what < 42) client_notifies(w);
   else if (what < 45) sink_goes(w);
   else if (what < 46 && !rnd(w, 8)) revoke(w);
+  else if (what < 46 && w->may_reload && rnd(w, 2)) reload(w);
   else if (what < 48 && p) link_closes(p);
   else if (what < 49 && some_session(w)) {
     struct session *s = some_session(w);
@@ -443,24 +497,13 @@ static void step(struct world *w) {
   else if (p) answer(p);
 }
 
-static const char *const isolation[] = {"", "\"isolation\":\"principal\",", "\"isolation\":\"shared\",", "\"isolation\":\"session\","};
-
 static void world_up(struct world *w, uint64_t seed) {
-  static const char format[] =
-      "{\"mcpServers\":{\"s0\":{\"url\":\"http://a/mcp\",\"gateway\":{%s\"breaker\":{\"enabled\":false}}},\"s1\":{\"url\":\"http://b/mcp\",\"gateway\":{%s"
-      "\"limits\":{\"links\":%u,\"concurrency\":2,\"queue\":2},\"breaker\":{\"min_calls\":4,\"open_ms\":200}}},"
-      "\"s2\":{\"url\":\"http://c/mcp\",\"gateway\":{%s\"stateful\":false,\"timeouts\":{\"idle_ms\":500},\"tools\":{\"*\":{\"limits\":{\"concurrency\":1}}}}}},"
-      "\"gateway\":{\"contexts\":{\"idle_ms\":60000,\"absolute_ms\":600000,\"max\":8,\"max_per_principal\":6,\"no_handle\":\"%s\"}}}";
-  static const char *const no_handle[] = {"principal", "principal", "fresh", "refuse"};
-  char config[2000];
-  static const char *const no_env[] = {NULL};
   memset(w, 0, sizeof *w);
   w->seed = seed;
   w->now = 1000000;
   w->log.level = MG_LOG_DEBUG;
   mg_list_init(&w->ports);
-  snprintf(config, sizeof config, format, PICK(w, isolation), PICK(w, isolation), 1 + rnd(w, 6), PICK(w, isolation), PICK(w, no_handle));
-  ck_assert_int_eq(mg_config_parse(mg_slice_z(config), no_env, NULL, &w->config, NULL), MCPGW_OK);
+  w->config = some_config(w);
   ck_assert_int_eq(mg_core_new(w->config, &ports, w, &w->budget, &w->log, &w->core), MCPGW_OK);
 }
 
@@ -486,7 +529,9 @@ START_TEST(any_order_of_events) {
   int64_t live = mg_mem_live();
   const char *more = getenv("MCPGW_RANDOM_SEED");
   world_up(&w, more ? strtoull(more, NULL, 10) : (uint64_t)_i * 7919 + 1);
+  w.may_reload = _i % 2;
   for (int i = 0; i < STEPS; i++) step(&w);
+  ck_assert(!w.may_reload || w.reloads > 2);
   ck_assert_uint_gt(mg_core_stats(w.core)->replies, 200); /* it did something */
   ck_assert_uint_gt(mg_core_stats(w.core)->contexts_opened, 20);
   ck_assert_uint_gt(mg_core_stats(w.core)->links_lost, 20);
