@@ -180,6 +180,7 @@ struct mg_ctx {
   uint64_t number; /* unique in the process, for listings */
   struct mg_view view;
   int left;                                   /* its client's own stream was there, and has gone */
+  int listens;                                /* it is there */
   int modern, is_home;                        /* is_home: of its principal's requests without a handle */
   int unclaimed;                              /* its handle was given to who had not asked for one, and never came back */
   int revision, initialized, answered, ended; /* answered: the InitializeResult has left */

@@ -140,8 +140,9 @@ void *mg_ctx_user(const struct mg_ctx *ctx);
 /* It does not expire: its owner is in this process and ends it. */
 void mg_ctx_pin(struct mg_ctx *ctx);
 /* The client's own stream has gone (1), or is there again (0): a context that was left is the first to lose its links
- * when they become scarce. Clients that never had one are taken for present. */
-void mg_ctx_set_left(struct mg_ctx *ctx, int left);
+ * when they become scarce. Clients that never had one are taken for present. While it is
+ * there the context is in use. */
+void mg_ctx_set_left(struct mg_ctx *ctx, int left, uint64_t now_ms);
 /* Where messages go that belong to no call; NULL: none (they are dropped and counted). */
 void mg_ctx_set_channel(struct mg_ctx *ctx, struct mg_sink *channel);
 

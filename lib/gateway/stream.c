@@ -96,7 +96,7 @@ static int headers_of(struct mg_stream *st, const char *type, const char *sessio
 static void wait_for_client(struct mg_stream *st) {
   uint64_t patience = st->session && !st->gw->stopping ? st->gw->config->resume_ms : 0;
   if (st->is_channel) {
-    mg_ctx_set_left(mg_session_ctx(st->session), 1);
+    mg_ctx_set_left(mg_session_ctx(st->session), 1, mg_gw_now(st->gw));
     mg_gw_alarm_off(st->gw, &st->alarm);
     return;
   }
@@ -478,7 +478,7 @@ int mg_stream_attach(struct mg_stream *st, struct mg_exchange *x, uint64_t after
   st->x = x;
   st->mode = PENDING;
   mg_list_del(&st->orphan);
-  if (st->is_channel) mg_ctx_set_left(mg_session_ctx(st->session), 0);
+  if (st->is_channel) mg_ctx_set_left(mg_session_ctx(st->session), 0, mg_gw_now(st->gw));
   mg_exchange_set(x, st);
   uint64_t seq = st->seq;
   st->seq = after_seq; /* the priming event stands for what the client has already */

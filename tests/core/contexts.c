@@ -89,6 +89,27 @@ START_TEST(a_call_in_flight_is_use) {
 }
 END_TEST
 
+START_TEST(an_open_stream_is_use) {
+  struct core_rig r;
+  core_up(&r, ONE, "{\"contexts\":{\"idle_ms\":100000,\"absolute_ms\":3600000}}");
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  mg_ctx_set_left(ctx, 0, r.now); /* somebody listens */
+  for (int i = 0; i < 10; i++) core_tick(&r, 70000);
+  mg_ctx_set_left(ctx, 1, r.now); /* and has gone: from here on it is idle */
+  core_tick(&r, 99999);
+  ck_assert_int_eq(r.ended, 0);
+  core_tick(&r, 1);
+  ck_assert_int_eq(r.ended, 1);
+  ctx = core_session(&r, 0, 1);
+  mg_ctx_set_left(ctx, 0, r.now);
+  for (int i = 0; i < 35; i++) core_tick(&r, 100000);
+  ck_assert_int_eq(r.ended, 1);
+  core_tick(&r, 100000); /* but nothing outlives absolute_ms */
+  ck_assert_int_eq(r.ended, 2);
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(the_absolute_end_comes_however_busy) {
   struct core_rig r;
   char id[64];
@@ -290,6 +311,7 @@ Suite *core_contexts_suite(void) {
   tcase_add_test(t, another_principals_looking_keeps_nothing_alive);
   tcase_add_test(t, an_idle_context_ends);
   tcase_add_test(t, a_call_in_flight_is_use);
+  tcase_add_test(t, an_open_stream_is_use);
   tcase_add_test(t, the_absolute_end_comes_however_busy);
   tcase_add_test(t, never_initialized_is_ended_early);
   tcase_add_test(t, initialized_is_as_good_as_used);

@@ -424,13 +424,13 @@ START_TEST(who_has_left_makes_room_at_once) {
   core_legacy(a.ctx, a.posts, CALL("1")); /* both have state, touched just now */
   core_result(r.ports[0], core_last(r.ports[0])->call, "{}");
   answer(&r, &b, CALL("1"), "{}");
-  mg_ctx_set_left(a.ctx, 1);
-  mg_ctx_set_left(b.ctx, 1);
-  mg_ctx_set_left(b.ctx, 0); /* it came back */
+  mg_ctx_set_left(a.ctx, 1, r.now);
+  mg_ctx_set_left(b.ctx, 1, r.now);
+  mg_ctx_set_left(b.ctx, 0, r.now); /* it came back */
   client(&r, "{}");
   ck_assert_int_eq(r.ports[0]->closed, 1);
   ck_assert_int_eq(r.ports[1]->closed, 0);
-  mg_ctx_set_left(a.ctx, 0);
+  mg_ctx_set_left(a.ctx, 0, r.now);
   core_legacy(a.ctx, a.posts, CALL("2")); /* and so may the other, who is told */
   core_has(core_final(a.posts), "STATE_LOST");
   core_down(&r);
