@@ -3,6 +3,7 @@
  * old one is closed, so nothing falls between; what comes twice is harmless. */
 #include "core/feed.h"
 
+#define WISH_COPIES 3   /* the listener's own; what was asked for; what was granted */
 #define LINGER_MS 5000  /* after the last listener has gone */
 #define NARROW_MS 30000 /* after one has gone: what nobody wishes any more is then left out */
 
@@ -65,7 +66,14 @@ int mg_feed_join(struct mg_sub *sub, struct mg_upstream *up, mg_blob *own, int l
     struct mg_feed *other = MG_CONTAINER(node, struct mg_feed, node);
     if (may_share(other, sub, own)) f = other;
   }
-  if (!f && !(f = feed_new(up, own))) return MCPGW_E_NOMEM;
+  size_t bytes = WISH_COPIES * mg_filter_bytes(&sub->wish);
+  int rc = mg_budget_take(up->core->budget, bytes);
+  if (rc == MCPGW_OK && !f && !(f = feed_new(up, own))) {
+    mg_budget_give(up->core->budget, bytes);
+    rc = MCPGW_E_NOMEM;
+  }
+  if (rc != MCPGW_OK) return rc;
+  sub->charged = bytes;
   f->owner = owner_of(sub, up);
   sub->feed = f;
   mg_list_add(&f->subs, &sub->node);
@@ -88,6 +96,8 @@ void mg_feed_leave(struct mg_sub *sub) {
   struct mg_feed *f = sub->feed;
   if (f) {
     mg_list_del(&sub->node);
+    mg_budget_give(f->up->core->budget, sub->charged);
+    sub->charged = 0;
     f->n--;
     f->n_waiting -= sub->waits != 0;
     f->n_uris -= mg_filter_uris(&sub->wish);

@@ -22,6 +22,7 @@ struct mg_sub { /* one listener's part in one feed */
   struct mg_feed *feed; /* NULL: it has left, or never came */
   struct mg_listen *listen;
   struct mg_filter wish;
+  size_t charged; /* bytes of limits.memory_bytes that the wish takes, here and in the streams opened for it */
   int waits; /* no stream that covers the wish has been acknowledged since it came */
 };
 
@@ -59,6 +60,7 @@ int mg_filter_common(struct mg_filter *f, const struct mg_filter *a, const struc
 int mg_filter_covers(const struct mg_filter *f, const struct mg_filter *part);
 int mg_filter_wants(const struct mg_filter *f, struct mg_slice uri); /* 2 by name, 1 as a part of it, 0 */
 size_t mg_filter_uris(const struct mg_filter *f);
+size_t mg_filter_bytes(const struct mg_filter *f); /* of memory, about */
 unsigned mg_filter_flag(int method); /* MG_WANT_* of a list_changed notification; 0: it is none */
 void mg_filter_write(const struct mg_filter *f, struct mg_buf *out);
 void mg_filter_done(struct mg_filter *f);

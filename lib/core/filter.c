@@ -3,6 +3,7 @@
 
 #define TEXT_MAX ((size_t)64 << 10) /* of one URI */
 #define URIS_MAX 65536
+#define ENTRY_BYTES 80 /* of the map, for each */
 
 static const char *const flag_names[] = {"toolsListChanged", "promptsListChanged", "resourcesListChanged"};
 #define N_FLAGS (sizeof flag_names / sizeof flag_names[0])
@@ -81,6 +82,13 @@ int mg_filter_covers(const struct mg_filter *f, const struct mg_filter *part) {
 
 size_t mg_filter_uris(const struct mg_filter *f) {
   return f->uris ? mg_map_count(f->uris) : 0;
+}
+
+size_t mg_filter_bytes(const struct mg_filter *f) {
+  struct mg_slice uri;
+  size_t it = 0, n = 0;
+  while (f->uris && mg_map_next(f->uris, &it, &uri)) n += uri.len + ENTRY_BYTES;
+  return n;
 }
 
 /* "This might be a sub-resource of the one that the client actually subscribed to" (schema, resources/updated):

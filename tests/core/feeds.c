@@ -387,6 +387,44 @@ START_TEST(many_resources_take_several_streams) {
 }
 END_TEST
 
+/* What listeners wish for is held as long as they are: it counts against limits.memory_bytes. */
+START_TEST(wishes_have_a_ceiling) {
+  struct core_rig r;
+  char *text = malloc(400000);
+  core_up(&r, ONE, "{\"limits\":{\"memory_bytes\":1048576}}");
+  r.closes = 1;
+  r.servers[0].modern = 1;
+  r.budget.limit = 1048576;
+  struct core_sink *a = listen_to(&r, LISTEN("1", TOOLS)), *refused = NULL;
+  struct core_port *p = core_port(&r, 0);
+  ack(p, 0, TOOLS);
+  size_t before = r.budget.used, n = 0;
+  struct core_sink *s[16];
+  for (; n < 16; n++) {
+    int len = sprintf(text, "{\"jsonrpc\":\"2.0\",\"id\":%zu,\"method\":\"subscriptions/listen\",\"params\":{" MODERN_META ",\"notifications\":{\"resourceSubscriptions\":[", n + 2);
+    for (int k = 0; k < 500; k++) len += sprintf(text + len, "%s\"r:%zu/%d/%0100d\"", k ? "," : "", n, k, k);
+    sprintf(text + len, "]}}}");
+    s[n] = listen_to(&r, text);
+    if (!s[n]->finals) continue;
+    refused = s[n];
+    break;
+  }
+  ck_assert_ptr_nonnull(refused);
+  core_has(core_final(refused), "OVERLOADED");
+  ck_assert_uint_ge(n, 2);
+  tell(p, 0, "tools/list_changed", "");
+  ck_assert_uint_eq(a->n, 2); /* nobody else minds */
+  for (size_t i = 0; i < n; i++) core_sink_gone(s[i]);
+  core_settle(&r);
+  core_sink_gone(a);
+  later(&r, 0);
+  later(&r, 6000);
+  ck_assert_uint_le(r.budget.used, before);
+  free(text);
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(the_gateways_end_is_told) {
   struct core_rig r;
   up(&r, ONE);
@@ -485,6 +523,7 @@ Suite *core_feeds_suite(void) {
   tcase_add_test(t, a_silent_upstream_holds_nobody_up);
   tcase_add_test(t, a_late_upstream_joins);
   tcase_add_test(t, many_resources_take_several_streams);
+  tcase_add_test(t, wishes_have_a_ceiling);
   tcase_add_loop_test(t, the_gateways_end_is_told, 0, 2);
   tcase_add_loop_test(t, a_gap_of_a_legacy_stream, 0, 2);
   tcase_add_test(t, progress_of_a_task_outlives_its_call);
