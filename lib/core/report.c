@@ -49,29 +49,55 @@ static uint64_t since(uint64_t then, uint64_t now_ms) {
 
 /* ---- pages: the entries with the smallest numbers beyond `after` ---------------------------------------- */
 
+struct picked {
+  uint64_t number;
+  const void *what;
+};
 struct pick {
   const struct mg_page *page;
-  struct {
-    uint64_t number;
-    const void *what;
-  } v[MG_PAGE_MAX + 1]; /* sorted; one more than is shown tells that there are more */
+  struct picked v[MG_PAGE_MAX + 1]; /* one more than is shown tells that there are more */
   size_t n, total;
 };
 
+/* A heap while entries are offered: the greatest number, the first to go, is at its root. */
+static void sift(struct pick *p, size_t i, size_t n) {
+  for (size_t child; (child = 2 * i + 1) < n; i = child) {
+    if (child + 1 < n && p->v[child + 1].number > p->v[child].number) child++;
+    if (p->v[child].number <= p->v[i].number) return;
+    struct picked swap = p->v[i];
+    p->v[i] = p->v[child];
+    p->v[child] = swap;
+  }
+}
+
 static void offer(struct pick *p, uint64_t number, const void *what) {
-  size_t i = p->n, limit = p->page->limit + 1;
+  size_t i = p->n;
   p->total++;
-  if (number <= p->page->after || (i == limit && number > p->v[i - 1].number)) return;
-  if (i == limit) i--;
-  else p->n++;
-  for (; i && p->v[i - 1].number > number; i--) p->v[i] = p->v[i - 1];
-  p->v[i].number = number;
-  p->v[i].what = what;
+  if (number <= p->page->after) return;
+  if (p->n == p->page->limit + 1) { /* full */
+    if (number >= p->v[0].number) return;
+    p->v[0] = (struct picked){number, what};
+    sift(p, 0, p->n);
+    return;
+  }
+  p->n++;
+  for (; i && p->v[(i - 1) / 2].number < number; i = (i - 1) / 2) p->v[i] = p->v[(i - 1) / 2];
+  p->v[i] = (struct picked){number, what};
+}
+
+static void sort(struct pick *p) {
+  for (size_t n = p->n; n > 1; n--) {
+    struct picked last = p->v[n - 1];
+    p->v[n - 1] = p->v[0];
+    p->v[0] = last;
+    sift(p, 0, n - 1);
+  }
 }
 
 /* {"items":[ … ],"total":n,"next":n or null}: next goes into `after` for the page behind this one. */
-static int write_page(const struct pick *p, void (*write)(const struct mg_page *page, const void *what), struct mg_buf *b) {
+static int write_page(struct pick *p, void (*write)(const struct mg_page *page, const void *what), struct mg_buf *b) {
   size_t n = p->n > p->page->limit ? p->page->limit : p->n;
+  sort(p);
   mg_buf_addz(b, "{\"items\":[");
   for (size_t i = 0; i < n; i++) {
     mg_buf_addz(b, i ? ",{" : "{");

@@ -202,6 +202,7 @@ END_TEST
 START_TEST(pages) {
   char id[80], what[64] = "/contexts?limit=7", seen[200] = {0};
   int n = 0;
+  long last = 0;
   up("", 1);
   for (int i = 0; i < 40; i++) gwt_session(&g, "/mcp", "2025-11-25", id);
   for (int page = 0; page < 10; page++) {
@@ -210,6 +211,8 @@ START_TEST(pages) {
       long number = strtol(p + 6, NULL, 10);
       ck_assert_int_lt(number, 200);
       ck_assert_msg(!seen[number], "%ld twice", number);
+      ck_assert_int_gt(number, last); /* oldest first */
+      last = number;
       seen[number] = 1;
       n++;
     }
