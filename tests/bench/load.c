@@ -2,10 +2,11 @@
  * (one buffer a connection, of which only the id's digits change) and checks every answer: status, id and
  * length. One wrong answer ends it. One thread.
  *
- *   load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N] [--keyed N]
+ *   load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N] [--keyed N] [--list]
  *
  * --calls: so many instead of so long, and no warm-up (for counting what each costs).
  * --keyed N: each call has an idempotency key, N calls the same one; N over 1: their answers may differ in length.
+ * --list: tools/list in place of tools/call; answers may differ in length (what is left of ttlMs).
  * Prints `key=value …`: calls, rps, p50_us p90_us p99_us, and with --pid cpu_us (a call) of that process.
  */
 #include "util.h"
@@ -21,6 +22,7 @@
 #define CONNECTIONS_MAX 4096
 #define IN_BYTES 16384
 #define BODY_BYTES 1024       /* of a request */
+#define LIST_BYTES 320        /* of a list request */
 #define FIRST_ID 1000000000ul /* all ids have ten digits */
 #define ID_DIGITS 10
 #define HISTOGRAM_US 200000 /* what took longer counts as this */
@@ -35,7 +37,7 @@ struct conn {
 
 static struct {
   struct url url;
-  int connections, modern, pid;
+  int connections, modern, pid, list;
   uint64_t warmup_us, run_us, calls; /* calls: 0 none given */
   unsigned long keyed;               /* calls a key; 0: no keys */
   char session[128];
@@ -52,22 +54,34 @@ static const char MODERN_TAIL[] =
     "\"io.modelcontextprotocol/clientInfo\":{\"name\":\"bench\",\"version\":\"1\"},"
     "\"io.modelcontextprotocol/clientCapabilities\":{}}}}";
 
+static void build_list(struct conn *c, size_t at) {
+  int n = snprintf(c->out + at, sizeof c->out - at, "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"method\":\"tools/list\",\"params\":{%s", FIRST_ID,
+                   opt.modern ? MODERN_TAIL + 3 : "}}");
+  c->id_at = at + (size_t)((const char *)memmem(c->out + at, (size_t)n, "1000000000", ID_DIGITS) - (c->out + at));
+  memset(c->out + at + n, ' ', LIST_BYTES - (size_t)n);
+  c->out_len = at + LIST_BYTES;
+}
+
 /* Writes the request once; its body is BODY_BYTES long, filled up inside the arguments. */
 static void build(struct conn *c) {
   const char *tail = opt.modern ? MODERN_TAIL : LEGACY_TAIL;
   char headers[384], key[64] = "";
   if (opt.keyed) snprintf(key, sizeof key, "Idempotency-Key: \"%d-1000000000\"\r\n", (int)getpid());
   if (opt.modern)
-    snprintf(headers, sizeof headers,
-             "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: echo\r\n");
+    snprintf(headers, sizeof headers, "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: %s",
+             opt.list ? "tools/list\r\n" : "tools/call\r\nMcp-Name: echo\r\n");
   else
     snprintf(headers, sizeof headers, "MCP-Protocol-Version: 2025-11-25\r\n%s%s%s",
              *opt.session ? "Mcp-Session-Id: " : "", opt.session, *opt.session ? "\r\n" : "");
   int n = snprintf(c->out, sizeof c->out,
                    "POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\n"
                    "Accept: application/json, text/event-stream\r\n%s%sContent-Length: %d\r\n\r\n",
-                   opt.url.path, opt.url.host, opt.url.port, headers, key, BODY_BYTES);
+                   opt.url.path, opt.url.host, opt.url.port, headers, key, opt.list ? LIST_BYTES : BODY_BYTES);
   size_t at = (size_t)n;
+  if (opt.list) {
+    build_list(c, at);
+    return;
+  }
   if (opt.keyed) c->key_at = (size_t)(strstr(c->out, "-1000000000\"") + 1 - c->out);
   n = snprintf(c->out + at, sizeof c->out - at,
                "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"method\":\"tools/call\",\"params\":{\"name\":\"echo\","
@@ -103,7 +117,7 @@ static void verify(const struct conn *c, const struct head *h) {
   if (id == NULL || strtoul(id, NULL, 10) != c->id) die("id %lu was answered with %.600s", c->id, body);
   if (memmem(body, h->body, "\"isError\":true", 14) || memmem(body, h->body, "\"error\":", 8))
     die("%.600s", body);
-  if (opt.keyed > 1) return;
+  if (opt.keyed > 1 || opt.list) return;
   if (body_len == 0) body_len = h->body;
   if (h->body != body_len) die("an answer of %zu bytes after one of %zu: %.600s", h->body, body_len, body);
 }
@@ -137,7 +151,7 @@ static uint64_t percentile(unsigned percent) {
 
 static void read_options(int argc, char **argv) {
   if (argc < 2 || argv[1][0] == '-')
-    die("usage: load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N] [--keyed N]");
+    die("usage: load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N] [--keyed N] [--list]");
   parse_url(argv[1], &opt.url);
   opt.connections = (int)strtol(option(argc, argv, "connections", "32"), NULL, 10);
   opt.modern = strcmp(option(argc, argv, "era", "legacy"), "modern") == 0;
@@ -146,6 +160,7 @@ static void read_options(int argc, char **argv) {
   opt.run_us = (uint64_t)(strtod(option(argc, argv, "seconds", "3"), NULL) * 1e6);
   opt.calls = strtoull(option(argc, argv, "calls", "0"), NULL, 10);
   opt.keyed = strtoul(option(argc, argv, "keyed", "0"), NULL, 10);
+  for (int i = 2; i < argc; i++) opt.list |= strcmp(argv[i], "--list") == 0;
   if (opt.calls) opt.warmup_us = 0;
   if (opt.connections < 1 || opt.connections > CONNECTIONS_MAX) die("1 to %d connections", CONNECTIONS_MAX);
 }

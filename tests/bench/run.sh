@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # run.sh [SECTION...]: the bench of DESIGN section 16. Sections: calls instructions syscalls heap idle contexts
-#   keyed scan cold size (all). Figures are ratios within one run, by CPU time, not by the clock on the wall: all proxies are
+#   keyed lists scan cold size (all). Figures are ratios within one run, by CPU time, not by the clock on the wall: all proxies are
 #   up, pinned to cpu 0 while load and upstream share cpu 1; in each of ROUNDS short rounds every one is
 #   measured in turn, ratios and differences are taken within the round, and their medians are printed. What is
 #   not there is n/a. Everything is on loopback and ends with this script. Exit 1 if a budget was missed.
-#   Environment: B=build  ROUNDS=15  SECS=0.5  CONNECTIONS=64  ERAS="legacy modern"  STREAMS=9000  KEYED_S=2
+#   Environment: B=build  ROUNDS=15  SECS=0.5  CONNECTIONS=64  ERAS="legacy modern"  STREAMS=9000  KEYED_S=2  LISTS=3000
 set -u
 here=$(cd "$(dirname "$0")" && pwd) || exit 2
 B=${B:-build} ROUNDS=${ROUNDS:-15} SECS=${SECS:-0.5} CONNECTIONS=${CONNECTIONS:-64} STREAMS=${STREAMS:-9000}
-KEYED_S=${KEYED_S:-2}
+KEYED_S=${KEYED_S:-2} LISTS=${LISTS:-3000}
 ERAS=${ERAS:-legacy modern}
 tools=$B/bench
 for tool in upstream load curlproxy idle cold contexts store_bench; do
@@ -470,6 +470,34 @@ section_keyed() {
   echo "    the store does $(calc "$(field waited_rps <"$work/store.out")" / "$(field sqlite_rps <"$work/sqlite.out")" %.1f) times what SQLite does with a write a call"
 }
 
+# tools/list of a real server (official SDK, Node): from the cache, and asked for each time (ttlMs 0). What a list
+# costs is the CPU of gateway and server together.
+lists_row() { # NAME TTL: sets cpu
+  local node=$here/../conformance/node_modules/node/bin/node line server
+  cpu=n/a
+  [ -x "$node" ] || { echo "  $1: n/a, no node under tests/conformance (npm ci there)"; return; }
+  launch server "$load_cpu" "$node" "$here/../conformance/changing.mjs" --era modern --http 0 --from 0 --every 100000000 --ttl "$2"
+  url_of server && server=${running[server]} && launch mcpgw "$proxy_cpu" "$B/mcpgw" serve "$url" --listen 127.0.0.1:0 --ephemeral
+  if url_of mcpgw && "$tools/load" "$url" --era modern --connections 4 --calls 200 --list >/dev/null 2>"$work/load.err"; then
+    line=$(cat "/proc/$server/stat" | awk '{print $14 + $15}')
+    line="$("$tools/load" "$url" --era modern --connections 4 --calls "$LISTS" --list --pid "${running[mcpgw]}" 2>"$work/load.err") server_ticks=$(($(awk '{print $14 + $15}' "/proc/$server/stat") - line))"
+    cpu=$(calc "$(field cpu_us <<<"$line")" + "$(calc "$(field server_ticks <<<"$line")" '* 10000 /' "$LISTS")" %.1f)
+    printf '  %-24s %8s us/list (gateway %s)  p50 %s us  %s lists/s\n' "$1" "$cpu" "$(field cpu_us <<<"$line")" "$(field p50_us <<<"$line")" "$(field rps <<<"$line")"
+  else
+    explain mcpgw
+  fi
+  stop mcpgw server
+}
+
+section_lists() {
+  local cached
+  echo "tools/list of an SDK server, $LISTS lists; us/list is CPU of gateway and server"
+  lists_row "from the cache" 3600000
+  cached=$cpu
+  lists_row "asked each time" 0
+  budget "a list from the cache costs, % of one that is asked for" "$(calc "$cached" '* 100 /' "$cpu")" 10
+}
+
 section_scan() {
   if [ -x "$tools/scan_bench" ]; then
     echo "scanner beside jansson:"
@@ -498,7 +526,7 @@ section_size() {
 cpus=$(nproc)
 taskset -cp "$load_cpu" $$ >/dev/null # what we start from here on is the load, unless it is told otherwise
 echo "bench: $cpus cpus, $(uname -r), proxy on cpu $proxy_cpu, load and upstream on cpu $load_cpu"
-for section in ${*:-calls instructions syscalls heap idle contexts keyed scan cold size}; do
+for section in ${*:-calls instructions syscalls heap idle contexts keyed lists scan cold size}; do
   declare -F "section_$section" >/dev/null || { echo "bench: no section $section" >&2; exit 2; }
   "section_$section"
 done
