@@ -34,6 +34,8 @@ int mg_http_says_lost(int status, struct mg_slice text) {
   static const char *const gone[] = {"not found", "no valid", "invalid", "unknown", "expired", "terminated",
                                      "not initialized", "does not exist", NULL};
   static const char *const codes[] = {"-32600", "-32001", NULL};
+  /* the official TypeScript SDK, restarted: it has no session at all */
+  if (status == 400 && text.len <= ERROR_MAX && says(text, "server not initialized")) return 1;
   if (text.len > ERROR_MAX || !says(text, "session") || !says_one_of(text, gone)) return 0;
   if (status == 400) return 1;
   if (status < 200 || status > 299 || !says(text, "\"error\"") || says(text, "\"result\"")) return 0;

@@ -294,6 +294,7 @@ static const struct {
     {404, 0, 1, JSON, "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32001,\"message\":\"Session not found\"},\"id\":null}"},
     {400, 0, 1, JSON, "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":\"Bad Request: No valid session ID provided\"},\"id\":null}"},
     {400, 0, 1, JSON, "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":\"Bad Request: Unknown Mcp-Session-Id header\"},\"id\":2}"},
+    {400, 0, 1, JSON, "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":\"Bad Request: Server not initialized\"},\"id\":null}"},
     {400, 0, 1, "Content-Type: text/plain; charset=utf-8\r\n", "Invalid session ID\n"},
     {200, 0, 1, JSON, "{\"jsonrpc\":\"2.0\",\"id\":\"server-error\",\"error\":{\"code\":-32600,\"message\":\"Session not found\"}}"},
     {200, 0, 1, JSON, "{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-32600,\"message\":\"missing or invalid Mcp-Session-Id\"}}"},
