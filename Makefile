@@ -117,7 +117,7 @@ SOAK_S     ?= 600
 soak:
 	@tests/support/deps.sh build check
 	$(MAKE) --no-print-directory -j2 all $(B)/examples/notes $(B)/faultproxy
-	FAULT_CALLS=5000 FAULT_S=90 RIG_LIMIT_S=400 LIMIT_S=420 tests/faults/run.sh $(abspath $(B)) faults
+	FAULT_CALLS=5000 FAULT_S=90 RIG_LIMIT_S=400 LIMIT_S=420 tests/faults/run.sh $(abspath $(B)) faults once
 	$(MAKE) --no-print-directory $(B)/hunt/ledger
 	timeout $$(($(SOAK_S) + 200)) tests/hunt/hunt.py $(abspath $(B)) $$(($(SOAK_S) / 3))
 	SOAK_S=$(SOAK_S) RIG_LIMIT_S=$$(($(SOAK_S) * 2 + 300)) LIMIT_S=$$(($(SOAK_S) * 2 + 400)) tests/faults/run.sh $(abspath $(B)) soak

@@ -1,6 +1,6 @@
 // The fault proxy on either side of the gateway, real servers and real clients at the ends: every call ends
 // with a result of its own or an error with a name within its deadline. FAULT_CALLS: how many broken calls
-// (900; make soak: 5,000); FAULT_S: not longer than so many seconds a part (14).
+// (600; make soak: 5,000); FAULT_S: not longer than so many seconds a part (14).
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { CONFORMANCE, MARK, NODE, assert, check, finish, httpFixture, httpPeer, 
 import { MENUS, Tally, caller } from './callers.mjs';
 import { faultProxy, faultsOf } from './proxy.mjs';
 
-const CALLS = Number(process.env.FAULT_CALLS ?? 900);
+const CALLS = Number(process.env.FAULT_CALLS ?? 600);
 const SECONDS = Number(process.env.FAULT_S ?? 14);
 const SEED = Number(process.env.FAULT_SEED ?? 20261126);
 

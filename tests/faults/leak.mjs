@@ -1,6 +1,6 @@
 // 200 clients at once over servers that remember, each with marks of its own ("tok-17-…") in all it says; nobody
 // may ever read another's. They drop connections in mid-call, come back, take turns at ended, forged and foreign
-// session ids and event ids, and cancel what is not theirs. LEAK_CLIENTS (200), LEAK_ROUNDS (6), LEAK_SEED.
+// session ids and event ids, and cancel what is not theirs. LEAK_CLIENTS (200), LEAK_ROUNDS (4), LEAK_SEED.
 
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { BUILD, MARK, MCPGW, TMP, assert, check, finish, httpPeer, notesServer, 
 import { Wire, callBody, meta, modernHeaders, note } from '../sdk/wire.mjs';
 
 const CLIENTS = Number(process.env.LEAK_CLIENTS ?? 200);
-const ROUNDS = Number(process.env.LEAK_ROUNDS ?? 6);
+const ROUNDS = Number(process.env.LEAK_ROUNDS ?? 4);
 const SEED = Number(process.env.LEAK_SEED ?? 3);
 const PATIENCE_MS = 40_000;
 

@@ -77,7 +77,8 @@ static int say_modern(struct client *cl) {
   const char *handle = cl->handle;
   cl->stealing = other->i / EACH != cl->i / EACH && other->handle[0] && roll(3) == 0;
   if (cl->stealing) handle = other->handle;
-  if (handle[0]) snprintf(context, sizeof context, ",\"dev.mcpgw/context\":\"%s\"", handle);
+  if (!handle[0]) handle = "new"; /* without one, all clients of a principal in one process are one workflow */
+  snprintf(context, sizeof context, ",\"dev.mcpgw/context\":\"%s\"", handle);
   const char *tool = cl->stealing ? "list_notes" : "add_note";
   if (!cl->stealing && cl->n > 0 && roll(2)) tool = "list_notes";
   int n = snprintf(text, sizeof text,
