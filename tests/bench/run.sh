@@ -433,13 +433,13 @@ section_keyed() {
   start_upstream modern
   start_keyed "" bare && bare_url=$url bare_pid=$pid
   start_keyed sync && keyed_row "no key" && "$tools/load" "$url" --era modern --calls 100 --keyed 1 >/dev/null # opens the store
-  for round in 1 2 3 4 5; do # the store is open: do calls without a key feel it?
+  for round in 1 2 3 4 5 6 7 8 9; do # the store is open: do calls without a key feel it?
     "$tools/load" "$url" --era modern --connections 64 --seconds 0.5 --pid "$pid" | field cpu_us >"$work/cpu.a"
     "$tools/load" "$bare_url" --era modern --connections 64 --seconds 0.5 --pid "$bare_pid" | field cpu_us >"$work/cpu.b"
-    calc "$(cat "$work/cpu.a")" / "$(cat "$work/cpu.b")" %.3f >>"$work/cpu.ratio"
+    echo "$(calc "$(cat "$work/cpu.a")" / "$(cat "$work/cpu.b")" %.3f)" >>"$work/cpu.ratio"
   done
   stop mcpgw bare
-  budget "CPU of calls without a key, x without a store" "$(median "$work/cpu.ratio")" 1.02
+  budget "CPU of calls without a key, x without a store" "$(median <"$work/cpu.ratio")" 1.02
   for mode in sync async; do
     start_keyed $mode || { explain mcpgw; continue; }
     keyed_row "key, $mode" --keyed 1 && [ $mode = sync ] && budget "keyed sync calls, 5000 a second over" "$(calc 5000 / "$rps")" 1
