@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "gateway/rig.h"
+#include "base/mem.h"
 #include "gateway/suites.h"
 #include "support/scratch.h"
 
@@ -252,6 +253,40 @@ START_TEST(two_gateways_in_one_process_do_it_once) {
 }
 END_TEST
 
+/* Each allocation of a keyed call fails in turn: whatever the client hears, asking again is answered, and it ran once
+ * at most. */
+START_TEST(want_of_memory_breaks_no_promise) {
+  int replayed_or_done = 0, unknown = 0;
+  uint64_t nth = 1;
+  for (int fired = 1; fired && nth < 2000; nth++) {
+    char headers[200], *out = NULL;
+    snprintf(headers, sizeof headers, MODERN("Idempotency-Key: \"n%d\"\r\n", "echo"), (int)nth);
+    int before = g.servers[0].calls;
+    struct gwt_http c;
+    g.oom = 1;
+    gwt_connect(&g, &c);
+    gwt_post(&c, "/mcp", headers, GWT_MODERN_CALL("1", "echo"));
+    mg_mem_fail_after(nth, 0);
+    for (int t = 0; t < 2000 && !c.eof && !c.reset && !(c.buf && strstr(c.buf, "}")); t++) gwt_read(&c, 2);
+    fired = mg_mem_failed() != 0;
+    mg_mem_fail_after(0, 0);
+    gwt_close(&c);
+    g.oom = 0;
+    int status = gwt_ask(&g, "/mcp", headers, GWT_MODERN_CALL("2", "echo"), &out);
+    ck_assert_msg(status == 200, "%d at %d: %s", status, (int)nth, out ? out : "");
+    if (strstr(out, "\"hi\"")) replayed_or_done++;
+    else if (strstr(out, "OUTCOME_UNKNOWN")) unknown++;
+    else ck_abort_msg("at %d: %s", (int)nth, out);
+    free(out);
+    ck_assert_int_le(g.servers[0].calls - before, 1);
+  }
+  ck_assert_uint_gt(nth, 20);
+  ck_assert_uint_lt(nth, 2000);
+  ck_assert_int_gt(replayed_or_done, 20);
+  ck_assert_uint_eq((uint64_t)(replayed_or_done + unknown), nth - 1);
+}
+END_TEST
+
 Suite *gateway_keyed_suite(void) {
   Suite *s = suite_create("gateway/keyed");
   TCase *t = tcase_create("keyed");
@@ -269,6 +304,7 @@ Suite *gateway_keyed_suite(void) {
   tcase_add_test(t, a_question_keeps_the_record_open);
   tcase_add_test(t, without_a_store_a_key_is_refused_by_name);
   tcase_add_test(t, two_gateways_in_one_process_do_it_once);
+  tcase_add_test(t, want_of_memory_breaks_no_promise);
   suite_add_tcase(s, t);
   return s;
 }
