@@ -22,22 +22,26 @@ static int says_one_of(struct mg_slice text, const char *const *words) {
   return 0;
 }
 
-/* An id that is a number is the request's own (ours are numbers): this is about that request. Errors for a
- * lost session carry it too, but then with one of the two codes that servers use for it. */
+/* An id that is a number is the request's own (ours are numbers): this is about that request, and may be the
+ * tool's word about a session of its own. */
 static int answers_a_request(struct mg_slice text) {
   struct mg_peek k;
   mg_peek(text, 1, 1, &k);
   return k.id.ptr && k.id.len && (k.id.ptr[0] == '-' || (k.id.ptr[0] >= '0' && k.id.ptr[0] <= '9'));
 }
 
+/* -32600, an invalid request, was not carried out. */
+static int is_of_the_protocol(struct mg_slice text) {
+  return says(text, "-32600") || says(text, "mcp-session-id");
+}
+
 int mg_http_says_lost(int status, struct mg_slice text) {
   static const char *const gone[] = {"not found", "no valid", "invalid", "unknown", "expired", "terminated",
-                                     "not initialized", "does not exist", NULL};
-  static const char *const codes[] = {"-32600", "-32001", NULL};
-  /* the official TypeScript SDK, restarted: it has no session at all */
-  if (status == 400 && text.len <= ERROR_MAX && says(text, "server not initialized")) return 1;
-  if (text.len > ERROR_MAX || !says(text, "session") || !says_one_of(text, gone)) return 0;
-  if (status == 400) return 1;
+                                     "does not exist", NULL};
+  if (text.len > ERROR_MAX) return 0;
+  int never_met = says(text, "not initialized"); /* a server that was started anew and has one session in all */
+  int lost = says(text, "session") && says_one_of(text, gone);
+  if (status == 400) return lost || never_met;
   if (status < 200 || status > 299 || !says(text, "\"error\"") || says(text, "\"result\"")) return 0;
-  return says_one_of(text, codes) || !answers_a_request(text);
+  return lost && (!answers_a_request(text) || is_of_the_protocol(text));
 }
