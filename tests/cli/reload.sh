@@ -117,6 +117,24 @@ echo "# children $kids0 -> $(descendants "$pid" | wc -l), descriptors $fds0 -> $
 ok "memory does not grow" [ "$(rss)" -lt $((rss0 + 8192)) ]
 kill -TERM "$pid"; gone "$pid" 10; ok "TERM ends it" exits 0
 
+# a terminal that is closed sends HUP, too: that is the end
+cat >"$WORK/closes.py" <<'EOF'
+import os, pty, sys, time
+pid, fd = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+seen = b""
+while b"/mcp" not in seen: seen += os.read(fd, 4096)
+os.close(fd)                                  # the terminal is gone: the kernel sends HUP
+for _ in range(100):
+    done, status = os.waitpid(pid, os.WNOHANG)
+    if done: sys.exit(os.waitstatus_to_exitcode(status))
+    time.sleep(0.1)
+os.kill(pid, 9)
+sys.exit(99)
+EOF
+timeout 30 python3 "$WORK/closes.py" "$MCPGW" serve --listen 127.0.0.1:0 --ephemeral -- "$NOTES" >"$out" 2>"$err"; rc=$?
+ok "its terminal is closed: it ends" exits 0
+
 # a server over HTTP (another gateway): its session is ended properly when its entry changes or goes
 printf '{"mcpServers": {"n": {"command": "%s"}}, "gateway": {"listen": ["127.0.0.1:0"], "admin": {"listen": "unix:%s/up.sock"}}}' "$NOTES" "$WORK" >"$WORK/up.json"
 serve "$WORK/up.json" --ephemeral; up=$url uppid=$pid
