@@ -557,6 +557,7 @@ void mg_known_save(struct mg_link *l, uint64_t now_ms);        /* something of i
 
 /* ---- pin.c -------------------------------------------------------------------------------------------------- */
 /* A definition that a server lists: 1: not as it was pinned, and to be left out. Says in the log what differs. */
+void mg_pin_again(struct mg_link *l); /* the configuration changed */
 int mg_pin_blocks(struct mg_link *l, int kind, struct mg_slice name, struct mg_slice raw);
 /* A routed request, item: what it names, or NULL. MCPGW_OK: go on; AGAIN: it waits; else answered. */
 int mg_pin_check(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, const struct mg_item *item,

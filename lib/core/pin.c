@@ -42,6 +42,21 @@ int mg_pin_blocks(struct mg_link *l, int kind, struct mg_slice name, struct mg_s
   return differs && blocks(l);
 }
 
+static void judge(struct mg_link *l, int kind, struct mg_table *t) {
+  for (size_t i = 0; t && i < t->n; i++) t->items[i].blocked = mg_pin_blocks(l, kind, mg_slice_z(t->items[i].key), t->items[i].raw);
+}
+
+/* Other pins, or another mode: what was listed before is judged by them, too. */
+void mg_pin_again(struct mg_link *l) {
+  for (int kind = MG_LIST_TOOLS; kind <= MG_LIST_PROMPTS && l->lists; kind++) {
+    struct mg_list *at = NULL;
+    struct mg_table *t;
+    while ((t = mg_audience_next(l, kind, &at))) judge(l, kind, t);
+    mg_catalog_stale(l, kind); /* a load under way may have been judged by the old ones */
+  }
+  mg_cache_drop(l, -1);
+}
+
 /* ---- calls ------------------------------------------------------------------------------------------------ */
 
 static int is_pinned(const struct mg_link *l) {

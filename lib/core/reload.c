@@ -291,8 +291,15 @@ static void install(struct mg_reload *r, uint64_t now_ms) {
   c->config = mg_config_ref(r->next);
 }
 
+/* Whatever the file of pins held before: it has been read again. */
+static void judge_lists(struct mg_core *c, int had_pins) {
+  if (!had_pins && c->config->pin.mode == MG_PIN_OFF) return;
+  for (struct mg_list *n = c->links.next; n != &c->links; n = n->next) mg_pin_again(MG_CONTAINER(n, struct mg_link, node));
+}
+
 void mg_reload_commit(struct mg_reload *r, uint64_t now_ms) {
   struct mg_core *c = r->c;
+  int had_pins = c->config->pin.mode != MG_PIN_OFF;
   struct mg_refit fit = {r->from, r->kept, r->n};
   review_calls(r);
   move_contexts(r);
@@ -300,6 +307,7 @@ void mg_reload_commit(struct mg_reload *r, uint64_t now_ms) {
   /* views by the old indexes, while those still count */
   mg_relist_views(r->relists, r);
   install(r, now_ms);
+  judge_lists(c, had_pins);
   mg_relist_commit(r->relists, &fit);
   mg_drain_feeds(c);
   mg_contexts_limits(c);

@@ -117,6 +117,19 @@ echo "# children $kids0 -> $(descendants "$pid" | wc -l), descriptors $fds0 -> $
 ok "memory does not grow" [ "$(rss)" -lt $((rss0 + 8192)) ]
 kill -TERM "$pid"; gone "$pid" 10; ok "TERM ends it" exits 0
 
+# what was accepted is read again, too, and holds for lists that are there
+extra="\"pin\": {\"file\": \"$WORK/lock.json\", \"mode\": \"block\"}," servers a=1 b=1
+run pin "$cfg"; ok "pin" exits 0
+serve "$cfg" --ephemeral --log-format json
+run call "$url" a__add_note '{"text":"x"}'; a=$(child a)
+ok "as it was pinned" exits 0
+cp "$WORK/lock.json" "$WORK/lock.good"; sed -i '0,/Keeps a note/s//Steals a note/' "$WORK/lock.json"
+hup config.reloaded; run call "$url" a__add_note '{"text":"x"}'
+ok "HUP with other pins: blocked at once, and nothing was started anew" all 'exits 5' 'says "pinned"' '[ "$(child a)" = "$a" ]'
+cp "$WORK/lock.good" "$WORK/lock.json"; hup config.reloaded; run call "$url" a__add_note '{"text":"x"}'
+ok "HUP with the good ones: allowed again" all 'exits 0' '[ "$(child a)" = "$a" ]'
+kill -TERM "$pid"; gone "$pid" 10
+
 # a terminal that is closed sends HUP, too: that is the end
 cat >"$WORK/closes.py" <<'EOF'
 import os, pty, sys, time
