@@ -65,7 +65,6 @@ TABLE(retries, retries_keys);
 /* Of one tool: 0 stands for "as the server", so it cannot be written. */
 static const struct mg_cfg_key tool_timeouts_keys[] = {
     UINT("connect_ms", mg_cfg_timeouts, connect_ms, 1, HOUR_MS, 0),
-    UINT("list_ms", mg_cfg_timeouts, list_ms, 1, HOUR_MS, 0),
     UINT("first_byte_ms", mg_cfg_timeouts, first_byte_ms, 1, DAY_MS, 0),
     UINT("idle_ms", mg_cfg_timeouts, idle_ms, 1, DAY_MS, 0),
     UINT("total_ms", mg_cfg_timeouts, total_ms, 1, DAY_MS, 0)};

@@ -1,5 +1,6 @@
 /* core/reply: owns the way back: an upstream's reply becomes the client's. Only the envelope changes: the
  * id, private keys, a claimed origin, and what a list or a DiscoverResult may not promise. */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/brain.h"
@@ -131,13 +132,33 @@ static int retries_headers(struct mg_call *call, struct mg_link *l, const struct
   return mg_catalog_need(l, MG_LIST_TOOLS, 1, call, now_ms) == MCPGW_E_AGAIN;
 }
 
+static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
+  mg_once_again(leg->call, f->delivered);
+  if (mg_retry(leg->call, leg->link, f, now_ms)) return;
+  unsubscribed(leg->call, leg->link);
+  mg_once_failed(leg->call, f->delivered);
+  mg_call_fail(leg->call, f);
+}
+
+/* A tool's own limits.result_bytes; the server's is kept by the transport. */
+static int too_long(struct mg_leg *leg, const struct mg_msg *m, uint64_t now_ms) {
+  const struct mg_cfg_tool *tool = mg_limits_tool(leg->call);
+  char text[200];
+  if (!tool || !tool->limits.result_bytes || m->doc.len <= tool->limits.result_bytes) return 0;
+  snprintf(text, sizeof text, "upstream \"%.80s\": the answer is longer than the %llu bytes of its tool's limits.result_bytes",
+           leg->link->up->cfg->name, (unsigned long long)tool->limits.result_bytes);
+  struct mg_fault f = {.reason = MG_WHY_PAYLOAD_TOO_LARGE, .delivered = MCPGW_DELIVERED_YES, .upstream = leg->link->up->cfg->name, .text = text};
+  on_fail(leg, &f, now_ms);
+  return 1;
+}
+
 static void on_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, int http_status, uint64_t now_ms) {
   struct mg_call *call = leg->call;
   struct mg_splice sp;
   struct mg_buf text;
   int code = error_code(m);
   (void)http_status; /* the code decides, not what the upstream made of it */
-  if (retries_headers(call, leg->link, m, now_ms)) return;
+  if (retries_headers(call, leg->link, m, now_ms) || too_long(leg, m, now_ms)) return;
   learn(call, leg, m, now_ms);
   if (mg_once_reply(call, bytes, m)) return;
   mg_buf_init(&text, MG_MAX_LIST_BYTES * 4);
@@ -148,14 +169,6 @@ static void on_reply(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m,
   if (kept) mg_call_emit(call, kept, 1, 200);
   else mg_call_forward(call, bytes, m->doc, &sp, 1, m->kind == MG_ERROR ? mg_code_status(code, call->modern) : 200);
   mg_buf_done(&text);
-}
-
-static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
-  mg_once_again(leg->call, f->delivered);
-  if (mg_retry(leg->call, leg->link, f, now_ms)) return;
-  unsubscribed(leg->call, leg->link);
-  mg_once_failed(leg->call, f->delivered);
-  mg_call_fail(leg->call, f);
 }
 
 const struct mg_leg_ops mg_reply_ops = {on_reply, on_fail};

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # run.sh [SECTION...]: the bench of DESIGN section 16. Sections: calls instructions syscalls heap idle contexts
-#   keyed lists scan cold size (all). Figures are ratios within one run, by CPU time, not by the clock on the wall: all proxies are
+#   keyed lists stuck scan cold size (all). Figures are ratios within one run, by CPU time, not by the clock on the wall: all proxies are
 #   up, pinned to cpu 0 while load and upstream share cpu 1; in each of ROUNDS short rounds every one is
 #   measured in turn, ratios and differences are taken within the round, and their medians are printed. What is
 #   not there is n/a. Everything is on loopback and ends with this script. Exit 1 if a budget was missed.
@@ -167,8 +167,8 @@ host_of() { # URL
 
 field() { sed -n "s/.*\b$1=\([-0-9.]*\).*/\1/p"; } # KEY: of a key=value line on stdin
 
-median() { # of the numbers on stdin; nothing when there are none
-  sort -n | awk '{v[NR] = $1} END {if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'
+median() { # [FILE]: of the numbers there or on stdin; nothing when there are none
+  sort -n "$@" | awk '{v[NR] = $1} END {if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'
 }
 
 calc() { # A OPERATOR B [FORMAT]; n/a when there is no A or B
@@ -498,6 +498,43 @@ section_lists() {
   budget "a list from the cache costs, % of one that is asked for" "$(calc "$cached" '* 100 /' "$cpu")" 10
 }
 
+# One server accepts and never answers. What do its PENDING waiting callers cost those of the other one? In each
+# round the healthy one is measured without them and with them; half of them go away, and in the end it is killed.
+section_stuck() {
+  local round stuck line pending=${PENDING:-1000} rounds=5
+  start_upstream modern
+  launch stuck "$load_cpu" python3 "$here/stuck.py" serve
+  url_of stuck || { explain stuck; stop upstream; return; }
+  stuck=$url
+  printf '{"mcpServers": {"good": {"url": "%s"}, "stuck": {"url": "%s"}}}' "$upstream" "$stuck" >"$work/stuck.json"
+  XDG_STATE_HOME=$work/state launch mcpgw "$proxy_cpu" "$B/mcpgw" serve "$work/stuck.json" --listen 127.0.0.1:0
+  pid=${running[mcpgw]}
+  url_of mcpgw || { explain mcpgw; stop mcpgw stuck upstream; return; }
+  for ((round = 1; round <= rounds; round++)); do
+    healthy "$url" without
+    coproc HOLD { python3 "$here/stuck.py" hold "$url/stuck" "$pending" 2>"$work/hold.err"; }
+    read -r -t 60 line <&"${HOLD[0]}" || { echo "  n/a: $(head -n 1 "$work/hold.err")"; break; }
+    sleep 3 # each of them is on its way or has its place in the queue, and has become a stream
+    healthy "$url" with
+    echo "drop $((pending / 2))" >&"${HOLD[1]}" && read -r -t 20 line <&"${HOLD[0]}"
+    [ "$round" -lt "$rounds" ] || { kill -9 "${running[stuck]}"; wait "${running[stuck]}" 2>/dev/null; sleep 1; }
+    echo "count $([ "$round" -lt "$rounds" ] && echo 0 || echo 30)" >&"${HOLD[1]}" && read -r -t 60 line <&"${HOLD[0]}"
+    kill "$HOLD_PID" 2>/dev/null; wait "$HOLD_PID" 2>/dev/null
+    echo "stuck upstream, round $round: the healthy one's p99 $(tail -n 1 "$work/stuck.without") us, CPU a call $(tail -n 1 "$work/stuck.without.cpu") us;" \
+      "with $pending pending $(tail -n 1 "$work/stuck.with") us, $(tail -n 1 "$work/stuck.with.cpu") us; then $line"
+  done
+  budget "p99 beside $pending stuck calls, ratio" "$(calc "$(median "$work/stuck.with")" / "$(median "$work/stuck.without")")" 1.10
+  budget "CPU a call beside $pending stuck calls, ratio" "$(calc "$(median "$work/stuck.with.cpu")" / "$(median "$work/stuck.without.cpu")")" 1.10
+  stop mcpgw stuck upstream
+}
+
+healthy() { # URL NAME
+  local line
+  line=$("$tools/load" "$1/good" --era modern --connections 8 --seconds 2 --pid "$pid" 2>"$work/load.err")
+  field p99_us <<<"$line" >>"$work/stuck.$2"
+  field cpu_us <<<"$line" >>"$work/stuck.$2.cpu"
+}
+
 section_scan() {
   if [ -x "$tools/scan_bench" ]; then
     echo "scanner beside jansson:"
@@ -526,7 +563,7 @@ section_size() {
 cpus=$(nproc)
 taskset -cp "$load_cpu" $$ >/dev/null # what we start from here on is the load, unless it is told otherwise
 echo "bench: $cpus cpus, $(uname -r), proxy on cpu $proxy_cpu, load and upstream on cpu $load_cpu"
-for section in ${*:-calls instructions syscalls heap idle contexts keyed lists scan cold size}; do
+for section in ${*:-calls instructions syscalls heap idle contexts keyed lists stuck scan cold size}; do
   declare -F "section_$section" >/dev/null || { echo "bench: no section $section" >&2; exit 2; }
   "section_$section"
 done

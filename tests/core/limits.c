@@ -331,6 +331,23 @@ START_TEST(tools_have_places_of_their_own) {
 }
 END_TEST
 
+START_TEST(a_tool_has_a_longest_answer) {
+  struct core_rig r;
+  core_up(&r, A("\"tools\":{\"short_*\":{\"limits\":{\"result_bytes\":1024}}}"), NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  struct core_port *p = core_port(&r, 0);
+  char text[1200];
+  memset(text, 'x', sizeof text);
+  for (int i = 0; i < 2; i++) {
+    struct core_sink *s = ask(ctx, &r, i, i ? "long" : "short_one");
+    core_hear(p, 0, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"c\":\"%.*s\"}}", (unsigned long long)core_last(p)->call, (int)sizeof text, text);
+    if (i) core_has(core_final(s), "\"result\":{\"c\":\"xxx");
+    else core_has(core_final(s), "\"reason\":\"PAYLOAD_TOO_LARGE\",\"upstream\":\"a\",\"delivered\":\"yes\"");
+  }
+  core_down(&r);
+}
+END_TEST
+
 /* Sessions with a process each do not share places; sessions at one URL do. */
 START_TEST(a_process_has_its_own_places) {
   struct core_rig r;
@@ -736,6 +753,7 @@ Suite *core_limits_suite(void) {
   tcase_add_loop_test(t, a_queued_call_can_be_taken_back, 0, 3);
   tcase_add_test(t, a_place_on_its_way_is_not_lost);
   tcase_add_test(t, tools_have_places_of_their_own);
+  tcase_add_test(t, a_tool_has_a_longest_answer);
   tcase_add_test(t, a_process_has_its_own_places);
   tcase_add_test(t, the_end_of_the_gateway_finds_those_that_wait);
   suite_add_tcase(s, t);
