@@ -14,7 +14,9 @@ enum {
   HTTP_CALLS_MAX = 65536, /* exchanges alive at once */
   HTTP_IDLE_MAX = 64,     /* easy handles kept for reuse */
   HTTP_SOCKETS_MAX = 65536,
-  HTTP_CONNS_KEPT = 256,        /* idle connections per multi */
+  /* Connections per multi, busy ones counted: beyond it libcurl closes an idle one for each that is used, whoever
+     it belongs to. One stuck upstream must not reach it. */
+  HTTP_CONNS_KEPT = 8192,
   HTTP_HEADERS_OUT = 64 * 1024, /* request header bytes */
   HTTP_HEADERS_OUT_N = 256,
   HTTP_HEADERS_IN = 64 * 1024, /* response header bytes */

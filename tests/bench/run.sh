@@ -523,8 +523,8 @@ section_stuck() {
     echo "stuck upstream, round $round: the healthy one's p99 $(tail -n 1 "$work/stuck.without") us, CPU a call $(tail -n 1 "$work/stuck.without.cpu") us;" \
       "with $pending pending $(tail -n 1 "$work/stuck.with") us, $(tail -n 1 "$work/stuck.with.cpu") us; then $line"
   done
-  budget "p99 beside $pending stuck calls, ratio" "$(calc "$(median "$work/stuck.with")" / "$(median "$work/stuck.without")")" 1.10
-  budget "CPU a call beside $pending stuck calls, ratio" "$(calc "$(median "$work/stuck.with.cpu")" / "$(median "$work/stuck.without.cpu")")" 1.10
+  budget "p99 beside $pending stuck calls, ratio" "$(calc "$(median <"$work/stuck.with")" / "$(median <"$work/stuck.without")")" 1.10
+  budget "CPU a call beside $pending stuck calls, ratio" "$(calc "$(median <"$work/stuck.with.cpu")" / "$(median <"$work/stuck.without.cpu")")" 1.10
   stop mcpgw stuck upstream
 }
 
