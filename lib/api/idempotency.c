@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "core/idem.h"
+#include "core/once/idem.h"
 
 void mcpgw_idempotency_options_init(mcpgw_idempotency_options *options) {
   if (!options) return;

@@ -1,6 +1,6 @@
 /* api/session: the doors of <mcpgw/session.h>. A registry needs no gateway and has no process of its own to
  * guard: each door checks its arguments and calls the room. */
-#include "core/session.h"
+#include "core/context/session.h"
 
 #include <string.h>
 

@@ -11,10 +11,10 @@
 #include "base/heap.h"
 #include "base/id.h"
 #include "base/map.h"
-#include "core/breaker.h"
+#include "core/link/breaker.h"
 #include "core/core.h"
-#include "core/once.h"
-#include "core/session.h"
+#include "core/once/once.h"
+#include "core/context/session.h"
 #include "json/splice.h"
 
 /* Ceilings that no config sets. */

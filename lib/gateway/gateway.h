@@ -7,7 +7,7 @@
 #include "base/map.h"
 #include "config/config.h"
 #include "core/core.h"
-#include "core/session.h"
+#include "core/context/session.h"
 #include "gateway/state.h"
 #include "http/client.h"
 #include "http/server.h"

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
-#include "core/idem.h"
+#include "core/once/idem.h"
 #include "gateway/gateway.h"
 
 #define RETRY_MS 5000            /* a store that could not be opened is not tried before */
