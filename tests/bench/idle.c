@@ -51,7 +51,7 @@ static void open_stream(int i) {
   ask_head(fd, request, (size_t)n, in, sizeof in, &h);
   const char *type = find_header(in, &h, "content-type", &len);
   if (h.status != 200 || type == NULL || len < 17 || memcmp(type, "text/event-stream", 17) != 0)
-    die("stream %d was refused: %.400s", i + 1, in);
+    die("stream %d was refused: %.600s", i + 1, strstr(in, "\r\n\r\n") ? strstr(in, "\r\n\r\n") + 4 : in);
 }
 
 /* Half of them say goodbye, half vanish with a reset. */

@@ -147,7 +147,7 @@ start_mcpgw() { # [HEARTBEAT_MS]
     what=$work/mcpgw.json
     echo "{\"mcpServers\": {\"bench\": {\"type\": \"http\", \"url\": \"$upstream\"}}, \"gateway\": {\"heartbeat_ms\": $1}}" >"$what"
   fi
-  XDG_STATE_HOME=$work/state launch mcpgw "$proxy_cpu" "$B/mcpgw" serve "$what" --listen 127.0.0.1:0
+  XDG_STATE_HOME=$(mktemp -d "$work/state.XXXXXX") launch mcpgw "$proxy_cpu" "$B/mcpgw" serve "$what" --listen 127.0.0.1:0
   pid=${running[mcpgw]}
   url_of mcpgw
 }
