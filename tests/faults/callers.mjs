@@ -138,8 +138,11 @@ export class WireCaller {
     if (this.era === 'legacy' && !this.wire.session) await this.wire.initialize();
   }
   #forget() {
-    this.wire?.close();
+    const wire = this.wire;
     this.wire = undefined;
+    if (!wire) return;
+    wire.close();
+    wire.open = () => Promise.reject(new Error('aborted: given up')); // an exchange that goes on opens no more sockets
   }
   async #exchange({ method, params }) {
     const id = `${++this.next}`;

@@ -109,13 +109,13 @@ async function killer(tally) {
 // ---------------------------------------------------------------------------------------------
 
 const tcp = () => readFileSync('/proc/net/tcp', 'latin1').split('\n').slice(1).map((l) => l.trim().split(/\s+/)).filter((r) => r[1]);
-function atGateway() {
-  const port = Number(new URL(gateway.url).port).toString(16).toUpperCase().padStart(4, '0');
+function reach(url) {
+  const port = Number(new URL(url).port).toString(16).toUpperCase().padStart(4, '0');
   return tcp().filter(([, local, , state]) => local.endsWith(`:${port}`) && ['01', '08'].includes(state));
 }
-const connections = () => atGateway().length;
-/** Whose the other ends of the gateway's connections are. */
-function guests() {
+const connections = () => reach(gateway.url).length;
+/** Whose the other ends of the connections to it are. */
+function guests(url) {
   const rows = tcp();
   const owner = (inode) =>
     readdirSync('/proc').filter((d) => /^\d+$/.test(d)).find((pid) => {
@@ -125,7 +125,7 @@ function guests() {
         return false;
       }
     });
-  return atGateway().map(([, , remote, state]) => {
+  return reach(url).map(([, , remote, state]) => {
     const other = rows.find((r) => r[1] === remote);
     const pid = other && owner(other[9]);
     return `${state}/${other?.[3]} ${pid === String(front.child.pid) ? 'the proxy' : pid === String(process.pid) ? 'a client' : pid}`;
@@ -161,7 +161,7 @@ async function round(seconds, tallies) {
   await Promise.race([Promise.all(all), stuck]);
   // Legacy calls whose client is gone run on; sessions whose DELETE was cut off end by idle_ms.
   await until('the end of the last connection', () => connections() === 0, 30_000).catch(async (e) => {
-    throw new Error(`${e.message}: ${guests().join(', ')}; ${await front.order('tally')}`);
+    throw new Error(`${e.message}: ${guests(gateway.url).join(', ')}; at the proxy: ${guests(front.url).join(', ')}`);
   });
   await sleep(8000);
 }
