@@ -54,6 +54,7 @@ check() {
 bench() {
   build
   need haproxy command_there haproxy
+  need valgrind command_there valgrind
   need nginx-light command_there nginx
   need strace command_there strace
   need util-linux command_there taskset
