@@ -20,6 +20,7 @@ const server = createServer((socket) => {
   socket.on('data', (d) => {
     one.asked += d;
     if (/stream/.test(d)) socket.write(STREAM + EVENTS.map(chunk).join('') + '0\r\n\r\n');
+    else if (/bye/.test(d)) socket.write(ANSWER), setTimeout(() => socket.end(), 20);
     else if (!/silent/.test(d)) socket.write(ANSWER);
   });
 });
@@ -112,6 +113,10 @@ await check('delay MS, drip BYTES MS', async () => {
   const from = Date.now();
   await under('drip 4 20', (c) => c.got === ANSWER);
   assert.ok(Date.now() - from >= (ANSWER.length / 4 - 2) * 20, `${Date.now() - from} ms`);
+});
+await check('drip: an end that comes between two pieces is not lost', async () => {
+  const { one } = await under('drip 1000 300', (c) => c.ended, 'bye');
+  assert.equal(one.got, ANSWER);
 });
 await check('dup: each event twice, heartbeats once, other responses as they are', async () => {
   const twice = STREAM + [0, 0, 1, 2, 2].map((i) => chunk(EVENTS[i])).join('') + '0\r\n\r\n';

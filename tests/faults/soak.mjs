@@ -159,9 +159,12 @@ async function round(seconds, tallies) {
   over = true;
   const stuck = sleep(60_000, undefined, { ref: false }).then(() => Promise.reject(new Error(`still here: ${[...here].join(', ')}`)));
   await Promise.race([Promise.all(all), stuck]);
+  // An SDK waits five minutes for a swallowed notification: what still hangs in the proxy is cut off.
+  await sleep(1000);
+  await front.order('reset');
   // Legacy calls whose client is gone run on; sessions whose DELETE was cut off end by idle_ms.
   await until('the end of the last connection', () => connections() === 0, 30_000).catch(async (e) => {
-    throw new Error(`${e.message}: ${guests(gateway.url).join(', ')}; at the proxy: ${guests(front.url).join(', ')}`);
+    throw new Error(`${e.message}: ${guests(gateway.url).join(', ')}; at the proxy: ${guests(front.url).join(', ')}; pairs: ${await Promise.race([front.order('pairs'), sleep(5000, 'no answer')])}`);
   });
   await sleep(8000);
 }

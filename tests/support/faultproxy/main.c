@@ -8,7 +8,7 @@
  * happens is ordered on standard input or drawn from the plan (weights of 1,000; plan.h has the names):
  *   next FAULT [A [B]]   for the next exchange (they queue)        always FAULT [A [B]]   for each one; "always pass": the plan
  *   plan SPEC            other weights                             match TEXT             only for those whose first bytes hold TEXT
- *   last                 what became of the last exchange it was for
+ *   last                 what became of the last exchange it was for          pairs    the state of all connections
  *   tally                counts so far      reset    RST to all    down / up              refuses connections / serves again
  * Each is answered by one line: "ok …" or "bad …". The first line printed is the URL to use. Ends when standard
  * input does. --log prints a line an exchange: "did NTH FAULT A B asked=BYTES passed=BYTES fired=0|1". */
@@ -102,7 +102,7 @@ static int empty(const struct queue *q) {
 static int flush_to(struct pair *p, int side, uint64_t now) {
   struct queue *q = &p->to[side];
   int drip = side == CLIENT && p->fault.kind == F_DRIP && p->answering;
-  if (side == CLIENT && now < p->hold_until_us) return 1;
+  if (side == CLIENT && now < p->hold_until_us && !empty(q)) return 1; /* an end alone is not held */
   while (!empty(q)) {
     size_t n = q->len - q->at;
     if (drip && n > (size_t)p->fault.a) n = (size_t)p->fault.a;
@@ -312,6 +312,18 @@ static void tally(void) {
   printf("}\n");
 }
 
+static void show_pairs(void) {
+  printf("ok");
+  for (size_t i = 0; i < n_pairs; i++) {
+    const struct pair *p = pairs[i];
+    printf(" [%s %ld eof=%d%d shut=%d%d to=%zu,%zu answering=%d fired=%d frozen=%d closing=%d asked=%zu passed=%zu]",
+           fault_names[p->fault.kind], p->fault.a, p->eof[CLIENT], p->eof[SERVER], p->shut[CLIENT], p->shut[SERVER],
+           p->to[CLIENT].len - p->to[CLIENT].at, p->to[SERVER].len - p->to[SERVER].at, p->answering, p->fired, p->frozen,
+           p->closing, p->asked, p->passed);
+  }
+  printf("\n");
+}
+
 static void up_or_down(int up) {
   if (!up && listener >= 0) {
     close(listener);
@@ -330,14 +342,19 @@ static void command(char *line) {
   else if (strncmp(line, "match", 5) == 0) match = snprintf(match_buf, sizeof match_buf, "%s", rest) > 0 ? match_buf : "";
   else if (strcmp(line, "last") == 0) {
     for (size_t i = 0; i < n_pairs; i++)
-      if (pairs[i]->nth == mattered) tell(pairs[i]);
+      if (pairs[i]->nth == mattered && !pairs[i]->dead) tell(pairs[i]);
     printf("ok %s\n", last);
+    return;
+  } else if (strcmp(line, "pairs") == 0) {
+    show_pairs();
     return;
   } else if (strcmp(line, "tally") == 0) {
     tally();
     return;
   } else if (strcmp(line, "reset") == 0)
-    for (size_t i = 0; i < n_pairs; i++) destroy(pairs[i], 1);
+    for (size_t i = 0; i < n_pairs; i++) {
+      if (!pairs[i]->dead) destroy(pairs[i], 1);
+    }
   else if (strcmp(line, "down") == 0 || strcmp(line, "up") == 0) up_or_down(line[0] == 'u');
   else ok = 0;
   printf("%s %s\n", ok ? "ok" : "bad", line);
@@ -414,7 +431,8 @@ int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   printf("http://127.0.0.1:%d%s\n", port, target.path);
   while (turn()) {}
-  for (size_t i = 0; i < n_pairs; i++) destroy(pairs[i], 0);
+  for (size_t i = 0; i < n_pairs; i++)
+    if (!pairs[i]->dead) destroy(pairs[i], 0);
   sweep();
   return 0;
 }
