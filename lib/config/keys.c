@@ -12,7 +12,6 @@
 #define DAY_MS (24 * HOUR_MS)
 
 #define AT(type, member) .off = offsetof(struct type, member)
-#define LATER .later = 1 /* checked, but nothing uses it yet: said in a note */
 #define UINT(n, type, member, lo, hi, ...) \
   { .name = n, .kind = MG_KEY_UINT, AT(type, member), .min = lo, .max = hi, .def = __VA_ARGS__ }
 #define BOOL(n, type, member, ...) \

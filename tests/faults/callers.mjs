@@ -221,6 +221,7 @@ export class SdkCaller {
   async #once(order) {
     try {
       await this.#ready();
+      if (!this.client) return { broken: `sdk ${this.kind}, given up meanwhile` }; // a hang of another call's ended it
       const result = await this.#ask(order);
       return order.is(result) ? { result: true } : { wrong: JSON.stringify(result).slice(0, 300) };
     } catch (e) {
