@@ -88,6 +88,15 @@ static int match(mg_header_fn get, void *arg, const char *name, struct mg_slice 
   return rc == MCPGW_OK ? rc : MCPGW_E_INVALID;
 }
 
+/* Mcp-Method is never sentinel-encoded: what is compared is what a proxy in between would read. */
+static int match_method(const struct mg_msg *m, mg_header_fn get, void *arg, struct mg_header_fault *why) {
+  size_t count = 0;
+  struct mg_slice v = get(arg, "Mcp-Method", &count);
+  if (count != 1) return fail(why, MG_RPC_HEADERS, count ? "header occurs more than once" : "missing header", "Mcp-Method");
+  if (mg_span_streq(m->doc, m->s[MG_S_METHOD], v)) return MCPGW_OK;
+  return fail(why, MG_RPC_HEADERS, "header does not match the request body", "Mcp-Method");
+}
+
 static int match_slot(const struct mg_msg *m, int slot, mg_header_fn get, void *arg, const char *name,
                       struct mg_header_fault *why) {
   struct mg_buf scratch;
@@ -112,7 +121,7 @@ int mg_headers_check(const struct mg_msg *m, mg_header_fn get, void *arg, struct
     return fail(why, MG_RPC_HEADERS, "header does not match _meta protocolVersion", "MCP-Protocol-Version");
   int rc = mg_meta_check(m, why);
   if (rc != MCPGW_OK) return rc;
-  rc = match(get, arg, "Mcp-Method", m->method_name, why);
+  rc = match_method(m, get, arg, why);
   if (rc != MCPGW_OK) return rc;
   if (m->method == MG_M_TOOLS_CALL || m->method == MG_M_PROMPTS_GET)
     return match_slot(m, MG_S_NAME, get, arg, "Mcp-Name", why);

@@ -155,6 +155,19 @@ static int method_of(struct mg_slice name) {
   return MG_M_OTHER;
 }
 
+/* PHP writes "tools\/call"; nobody has reason to escape anything else in a method. */
+static int only_slashes_escaped(struct mg_slice raw) {
+  for (size_t i = 0; i < raw.len; i++)
+    if (raw.ptr[i] == '\\' && (++i == raw.len || raw.ptr[i] != '/')) return 0;
+  return 1;
+}
+
+static int escaped_method_of(const struct mg_msg *m) {
+  int i = MG_M_COUNT;
+  while (--i > 0 && !mg_span_streq(m->doc, m->s[MG_S_METHOD], mg_slice_z(method_names[i]))) continue;
+  return i;
+}
+
 struct mg_slice mg_msg_raw(const struct mg_msg *m, int slot) {
   return mg_span_slice(m->doc, m->s[slot]);
 }
@@ -198,8 +211,9 @@ static int id_ok(const struct mg_msg *m) {
 
 static int classify_request(struct mg_msg *m, struct mg_wire_fault *f, int bad_id) {
   const struct mg_span *method = &m->s[MG_S_METHOD];
-  if (method->type != MG_JSON_STRING || method->escaped || method->len < 3)
-    return refuse(f, MG_RPC_REQUEST, "method must be a non-empty string without escapes");
+  struct mg_slice name = mg_msg_inner(m, MG_S_METHOD);
+  if (method->type != MG_JSON_STRING || !name.len || (method->escaped && !only_slashes_escaped(name)))
+    return refuse(f, MG_RPC_REQUEST, "method must be a non-empty string in which no more than slashes are escaped");
   if (m->s[MG_S_PARAMS].type != MG_JSON_NONE && m->s[MG_S_PARAMS].type != MG_JSON_OBJECT)
     return refuse(f, MG_RPC_REQUEST, "params must be an object");
   if (m->s[MG_S_META].type != MG_JSON_NONE && m->s[MG_S_META].type != MG_JSON_OBJECT)
@@ -207,8 +221,8 @@ static int classify_request(struct mg_msg *m, struct mg_wire_fault *f, int bad_i
   if (m->s[MG_S_META_PROGRESS].len > MG_ID_MAX)
     return refuse(f, MG_RPC_REQUEST, "params._meta.progressToken is longer than 256 bytes");
   if (bad_id) return refuse(f, MG_RPC_REQUEST, "id must be a string or an integer of at most 256 bytes");
-  m->method_name = mg_msg_inner(m, MG_S_METHOD);
-  m->method = method_of(m->method_name);
+  m->method = method->escaped ? escaped_method_of(m) : method_of(name);
+  m->method_name = method->escaped && m->method ? mg_slice_z(method_names[m->method]) : name;
   m->kind = m->s[MG_S_ID].type == MG_JSON_NONE ? MG_NOTIFICATION : MG_REQUEST;
   return MCPGW_OK;
 }

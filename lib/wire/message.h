@@ -39,7 +39,7 @@ struct mg_msg {
   struct mg_slice doc; /* BORROWED: lives as long as the blob it was scanned from */
   int kind;            /* mg_kind */
   int method;          /* mg_method; MG_M_OTHER for replies and unknown ones */
-  struct mg_slice method_name; /* as sent, without quotes (a method with escapes is refused) */
+  struct mg_slice method_name; /* without quotes; of a MG_M_OTHER as sent: its text is mg_msg_text's */
   struct mg_span s[MG_S_COUNT];
 };
 

@@ -26,6 +26,9 @@ static const struct {
     {REQ("tools/list", ""), PV "Mcp-Method: tools/list\n", 0},
     {REQ("tools/list", ""), PV "Mcp-Method: tools/list\nMcp-Name: whatever\n", 0}, /* of no use, no harm */
     {REQ("a/b", ""), PV "Mcp-Method: a/b\n", 0},
+    {REQ("tools\\/list", ""), PV "Mcp-Method: tools/list\n", 0}, /* as PHP writes it */
+    {REQ("a\\/b", ""), PV "Mcp-Method: a/b\n", 0},
+    {REQ("a\\/b", ""), PV "Mcp-Method: a\\/b\n", -32020},
     /* missing */
     {CALL, "Mcp-Method: tools/call\nMcp-Name: get_weather\n", -32020},
     {CALL, PV "Mcp-Name: get_weather\n", -32020},
@@ -39,6 +42,7 @@ static const struct {
     {CALL, "MCP-Protocol-Version: 2025-11-25\nMcp-Method: tools/call\nMcp-Name: get_weather\n", -32020},
     {CALL, PV "Mcp-Method: Tools/Call\nMcp-Name: get_weather\n", -32020},
     {CALL, PV "Mcp-Method: tools/list\nMcp-Name: get_weather\n", -32020},
+    {CALL, PV "Mcp-Method: =?base64?dG9vbHMvY2FsbA==?=\nMcp-Name: get_weather\n", -32020}, /* never encoded */
     {CALL, PV "Mcp-Method: tools/call\nMcp-Name: get_Weather\n", -32020},
     {CALL, PV "Mcp-Method: tools/call\nMcp-Name:\n", -32020},
     {CALL, PV "Mcp-Method: tools/call\nMcp-Name: get_weathe\n", -32020},

@@ -47,6 +47,8 @@ static const struct {
     {"{" V ",\"id\":1,\"method\":\"\"}", -32600},
     {"{" V ",\"id\":1,\"method\":null}", -32600},
     {"{" V ",\"id\":1,\"method\":\"p\\u0069ng\"}", -32600},
+    {"{" V ",\"id\":1,\"method\":\"a\\/b\\n\"}", -32600},
+    {"{" V ",\"id\":1,\"method\":\"a\\\\/b\"}", -32600},
     {"{" V ",\"id\":1,\"method\":\"ping\",\"params\":[]}", -32600},
     {"{" V ",\"id\":1,\"method\":\"ping\",\"params\":null}", -32600},
     {"{" V ",\"id\":1,\"method\":\"ping\",\"params\":{\"_meta\":1}}", -32600},
@@ -175,6 +177,26 @@ START_TEST(other_methods_are_other) {
   ck_assert_str_eq(mg_method_name(0), "");
   ck_assert_str_eq(mg_method_name(-1), "");
   ck_assert_str_eq(mg_method_name(MG_M_COUNT), "");
+}
+END_TEST
+
+/* PHP's json_encode writes them so; the official PHP SDK sends all its messages that way. */
+START_TEST(slashes_of_a_method_may_be_escaped) {
+  struct mg_msg m;
+  wire_must("{" V ",\"id\":1,\"method\":\"tools\\/call\"}", &m);
+  ck_assert_int_eq(m.method, MG_M_TOOLS_CALL);
+  ck_assert(mg_slice_eqz(m.method_name, "tools/call"));
+  wire_must("{" V ",\"method\":\"notifications\\/tools\\/list_changed\"}", &m);
+  ck_assert_int_eq(m.method, MG_M_N_TOOLS_CHANGED);
+  ck_assert_int_eq(m.kind, MG_NOTIFICATION);
+  wire_must("{" V ",\"id\":1,\"method\":\"skills\\/list\"}", &m);
+  ck_assert_int_eq(m.method, MG_M_OTHER);
+  struct mg_buf b;
+  struct mg_slice text;
+  mg_buf_init(&b, 64);
+  ck_assert_int_eq(mg_msg_text(&m, MG_S_METHOD, &b, &text), MCPGW_OK);
+  ck_assert(mg_slice_eqz(text, "skills/list"));
+  mg_buf_done(&b);
 }
 END_TEST
 
@@ -333,6 +355,7 @@ Suite *wire_message_suite(void) {
   tcase_add_test(t, progress_tokens_have_a_ceiling_too);
   tcase_add_loop_test(t, every_method_is_known_by_its_name, 1, MG_M_COUNT);
   tcase_add_test(t, other_methods_are_other);
+  tcase_add_test(t, slashes_of_a_method_may_be_escaped);
   wire_rows(t, every_slot_is_found, slots);
   tcase_add_test(t, text_of_a_slot);
   wire_rows(t, batches_are_walked, batches);

@@ -84,7 +84,9 @@ static int build_headers(struct mg_call *call, const struct mg_msg *m, const str
   int rc = MCPGW_OK;
   mg_buf_reset(b);
   mg_buf_init(&text, 65536);
-  add_header(b, "Mcp-Method", m->method_name);
+  rc = mg_msg_text(m, MG_S_METHOD, &text, &name);
+  if (rc == MCPGW_OK) add_header(b, "Mcp-Method", name);
+  name = mg_slice(NULL, 0);
   if (m->method == MG_M_TOOLS_CALL || m->method == MG_M_PROMPTS_GET) rc = mg_msg_text(m, MG_S_NAME, &text, &name);
   if (m->method == MG_M_RESOURCES_READ) rc = mg_msg_text(m, MG_S_URI, &text, &name);
   if (item && item->exposed) name = mg_slice_z(item->key);
