@@ -27,7 +27,7 @@ typedef struct mcpgw_sessions_options {
   uint64_t max_per_principal; /* (20,000) */
   uint64_t idle_ms;           /* without use (30 min) */
   uint64_t absolute_ms;       /* since it was created; nothing extends it (12 h) */
-  uint64_t pending_ms;        /* until mcpgw_session_confirm (60 s) */
+  uint64_t pending_ms;        /* until mcpgw_session_confirm, however it is used meanwhile (60 s) */
   /* Optional. The session has ended and is found no more; it is freed when this returns. What is still
    * bound is to be let go of here. why: one line. */
   void (*ended)(void *data, mcpgw_session *session, const char *why);

@@ -96,7 +96,7 @@ int mcpgw_session_find(mcpgw_session **out, mcpgw_sessions *sessions, const char
 }
 
 void mcpgw_session_touch(mcpgw_session *session, uint64_t now_ms) {
-  if (session) session->used_ms = now_ms;
+  if (session) mg_sessions_touch(session, now_ms);
 }
 
 void mcpgw_session_confirm(mcpgw_session *session, uint64_t now_ms) {

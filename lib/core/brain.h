@@ -338,6 +338,8 @@ void mg_ctx_emit_changed(struct mg_ctx *ctx, int list_kind);
 /* OK, or *why is what the client is to be told. *hands_out: its result must carry the handle. */
 int mg_handle_context(struct mg_core *c, const struct mg_inbound *in, struct mg_ctx **out, int *hands_out,
                       struct mg_fault *why);
+/* A call of it is over. Whose handle nobody was given (the call failed, say) cannot be come back to: it ends. */
+void mg_handle_left(struct mg_ctx *ctx);
 struct mg_ctx *mg_handle_peek(struct mg_core *c, const struct mg_inbound *in); /* makes none; NULL */
 /* "dev.mcpgw/context":"…" for a result's _meta; whole: "_meta":{…} around it. Empty: no memory. BORROWED until the
  * keys change. */
@@ -372,7 +374,8 @@ void mg_share_keep_level(struct mg_link *l, uint64_t now_ms); /* tells it the mo
 void mg_share_left(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms);
 void mg_share_restore(struct mg_link *l, struct mg_ctx *ctx, uint64_t now_ms);
 struct mg_ctx *mg_share_only(const struct mg_link *l); /* the one context that uses it, or NULL */
-void mg_share_notification(struct mg_link *l, const struct mg_msg *m); /* that belongs to no call */
+void mg_share_notification(struct mg_link *l, const struct mg_msg *m, const struct mg_ctx *but); /* but: was told already; or NULL */
+int mg_share_is_for_all(const struct mg_link *l, const struct mg_msg *m); /* also where it came on a call's stream */
 int mg_share_may_hear(const struct mg_link *l, const struct mg_ctx *ctx, const struct mg_msg *m);
 int mg_share_can_answer(const struct mg_link *l, const struct mg_ctx *ctx, int method);
 

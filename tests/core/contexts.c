@@ -141,6 +141,24 @@ START_TEST(never_initialized_is_ended_early) {
 }
 END_TEST
 
+START_TEST(use_does_not_replace_initialized) {
+  struct core_rig r;
+  core_up(&r, ONE, NULL);
+  struct core_sink *s = core_sink(&r);
+  struct mg_ctx *ctx = core_initialize(&r, s, 0, 1, NULL);
+  core_settle(&r);
+  mg_ctx_set_left(ctx, 0, r.now); /* it listens already */
+  for (int i = 0; i < 5; i++) {
+    core_legacy(ctx, s, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"ping\"}", i + 1);
+    core_tick(&r, 11999);
+    ck_assert_int_eq(r.ended, 0);
+  }
+  core_tick(&r, 5);
+  ck_assert_int_eq(r.ended, 1);
+  core_down(&r);
+}
+END_TEST
+
 /* Initialized in time, it lives on although nobody has looked at it since. */
 START_TEST(initialized_is_as_good_as_used) {
   struct core_rig r;
@@ -314,6 +332,7 @@ Suite *core_contexts_suite(void) {
   tcase_add_test(t, an_open_stream_is_use);
   tcase_add_test(t, the_absolute_end_comes_however_busy);
   tcase_add_test(t, never_initialized_is_ended_early);
+  tcase_add_test(t, use_does_not_replace_initialized);
   tcase_add_test(t, initialized_is_as_good_as_used);
   tcase_add_test(t, a_pinned_context_does_not_expire);
   tcase_add_test(t, ending_ends_everything);

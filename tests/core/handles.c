@@ -244,6 +244,37 @@ START_TEST(fresh_gives_each_call_its_own) {
 }
 END_TEST
 
+START_TEST(a_workflow_whose_handle_nobody_got_ends_with_its_call) {
+  struct core_rig r;
+  core_up(&r, ISO("session"), NULL);
+  r.servers[0].modern = 1;
+  struct core_sink *s = core_sink(&r);
+  core_modern(s, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"t\"," CTX("\"new\"") "}}");
+  core_settle(&r);
+  core_settle(&r);
+  struct core_port *p = core_port(&r, 0);
+  core_error(p, core_last(p)->call, -32603);
+  core_lacks(core_final(s), "dev.mcpgw/context");
+  core_settle(&r);
+  ck_assert_uint_eq(mg_core_contexts(r.core), 0);
+  ck_assert_int_eq(p->closed, 1);
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(who_is_refused_leaves_no_workflow) {
+  struct core_rig r;
+  core_up(&r, ISO("session"), "{\"limits\":{\"rate\":{\"per_s\":1,\"burst\":2}}}");
+  r.servers[0].modern = 1;
+  struct core_sink *s = core_sink(&r);
+  for (int i = 0; i < 20; i++)
+    core_modern(s, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"t\"," CTX("\"new\"") "}}");
+  core_settle(&r);
+  ck_assert_uint_eq(mg_core_contexts(r.core), 2); /* of the two that were let in */
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(who_never_comes_back_makes_room) {
   struct core_rig r;
   char h[300], lost[300];
@@ -426,6 +457,8 @@ Suite *core_handles_suite(void) {
   tcase_add_test(t, the_eras_do_not_meet);
   tcase_add_test(t, keys_change_and_two_are_alive);
   tcase_add_test(t, fresh_gives_each_call_its_own);
+  tcase_add_test(t, a_workflow_whose_handle_nobody_got_ends_with_its_call);
+  tcase_add_test(t, who_is_refused_leaves_no_workflow);
   tcase_add_test(t, who_never_comes_back_makes_room);
   tcase_add_test(t, refuse_wants_a_handle);
   tcase_add_test(t, a_callers_workflows_have_a_ceiling);

@@ -165,6 +165,8 @@ START_TEST(unconfirmed_it_ends_early) {
   mcpgw_credential c = who("ann", NULL, 0);
   mcpgw_session *s;
   ck_assert_int_eq(mcpgw_session_create(&s, all, &c, 1000), MCPGW_OK);
+  ck_assert_int_eq(find_as(all, mcpgw_session_id(s), "ann", 1050, &s), MCPGW_OK);
+  mcpgw_session_touch(s, 1060); /* use is no substitute */
   mcpgw_sessions_tick(all, 1099);
   ck_assert_int_eq(e.n, 0);
   mcpgw_sessions_tick(all, 1100);

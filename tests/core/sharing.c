@@ -107,6 +107,29 @@ START_TEST(the_gateway_speaks_for_all_on_a_common_link) {
 }
 END_TEST
 
+/* A server may say what changed on the stream of whichever call it is busy with. */
+START_TEST(changes_are_for_those_who_follow_them) {
+  struct core_rig r;
+  core_up(&r, ISO("shared"), NULL);
+  struct client a = client(&r, "{}"), b = client(&r, "{}");
+  struct core_port *p = core_port(&r, 0);
+  answer(&r, &a, SUBSCRIBE("1", "x://1"), "{}");
+  core_legacy(b.ctx, b.posts, CALL("7"));
+  core_settle(&r);
+  uint64_t call = core_last(p)->call;
+  core_hear(p, call, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\",\"params\":{\"uri\":\"x://1\"}}");
+  ck_assert_uint_eq(b.posts->n, 0); /* what others follow is not his to hear */
+  ck_assert_uint_eq(heard(&b, "x://1"), 0);
+  ck_assert_uint_eq(heard(&a, "x://1"), 1);
+  core_hear(p, call, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
+  core_has(core_text(b.posts, 0), "list_changed"); /* each on one stream */
+  ck_assert_uint_eq(heard(&b, "list_changed"), 0);
+  ck_assert_uint_eq(heard(&a, "list_changed"), 1);
+  core_result(p, call, "{\"content\":[]}");
+  core_down(&r);
+}
+END_TEST
+
 /* ---- what is counted for all --------------------------------------------------------------------------------- */
 
 START_TEST(subscriptions_are_counted) {
@@ -476,6 +499,7 @@ Suite *core_sharing_suite(void) {
   tcase_add_loop_test(t, a_link_is_whose_the_mode_says, 0, 3);
   tcase_add_test(t, the_gateway_speaks_for_all_on_a_common_link);
   tcase_add_test(t, subscriptions_are_counted);
+  tcase_add_test(t, changes_are_for_those_who_follow_them);
   tcase_add_test(t, a_refused_subscription_is_nobodys);
   tcase_add_test(t, the_most_verbose_level_is_kept_and_each_hears_its_own);
   tcase_add_test(t, a_level_behind_a_merged_view);

@@ -208,11 +208,12 @@ static void cancel_legs(struct mg_call *call, struct mg_slice reason) {
 }
 
 void mg_call_finish(struct mg_call *call) {
+  struct mg_ctx *ctx = call->ctx;
   mg_list_del(&call->in_sink);
   mg_list_del(&call->in_core);
   mg_list_del(&call->in_ctx);
-  call->ctx->n_calls--;
-  if (!call->modern) mg_map_del(call->ctx->calls, mg_text_slice(&call->id));
+  ctx->n_calls--;
+  if (!call->modern) mg_map_del(ctx->calls, mg_text_slice(&call->id));
   mg_heap_del(&call->core->gathers, &call->deadline);
   for (size_t i = 0; i < call->n_waiters; i++) mg_list_del(&call->waiters[i].node);
   cancel_legs(call, mg_slice(NULL, 0));
@@ -226,6 +227,7 @@ void mg_call_finish(struct mg_call *call) {
   mg_blob_unref(call->blob);
   mg_free(call->waiters);
   mg_free(call);
+  mg_handle_left(ctx);
 }
 
 void mg_call_cancel(struct mg_call *call, struct mg_slice reason) {

@@ -89,7 +89,7 @@ static int legacy_notification(struct mg_core *c, struct mg_ctx *ctx, const stru
 int mg_core_legacy(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *in) {
   const struct mg_msg *m = in->msg;
   struct mg_fault f = {.code = MG_RPC_REQUEST, .delivered = -1};
-  ctx->session->used_ms = in->now_ms;
+  mg_sessions_touch(ctx->session, in->now_ms);
   if (m->kind == MG_NOTIFICATION) return legacy_notification(c, ctx, in);
   if (m->kind != MG_REQUEST) return mg_reverse_response(ctx, m);
   if (m->method == MG_M_INITIALIZE)

@@ -178,6 +178,7 @@ void mg_request_start(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inb
   else if (rc != MCPGW_OK && rc != MCPGW_E_CLOSED) f.text = "too many requests are in flight; try again later";
   if (rc != MCPGW_OK) {
     mg_refuse(c, in, ctx->modern, &f);
+    mg_handle_left(ctx);
     return;
   }
   call->hands_out = hands_out;

@@ -150,11 +150,11 @@ static void on_ended(void *data, struct mcpgw_session *s, const char *why) {
   ctx_free(ctx);
 }
 
-/* A call in flight is use, and so is an open stream of the client's own: somebody is there. */
+/* A call in flight is use, and so is an open stream of the client's own, once it is initialized: somebody is there. */
 static int on_in_use(void *data, struct mcpgw_session *s) {
   struct mg_ctx *ctx = s->user;
   (void)data;
-  return ctx->n_calls > 0 || ctx->listens;
+  return ctx->n_calls > 0 || (ctx->listens && ctx->initialized);
 }
 
 /* A principal's requests without a handle are no workflow that could come to its end: at the greatest age new ones
@@ -249,7 +249,7 @@ void *mg_ctx_user(const struct mg_ctx *ctx) {
 void mg_ctx_set_left(struct mg_ctx *ctx, int left, uint64_t now_ms) {
   ctx->left = left;
   ctx->listens = !left;
-  ctx->session->used_ms = now_ms; /* idleness begins with its end */
+  mg_sessions_touch(ctx->session, now_ms); /* idleness begins with its end */
 }
 
 void mg_ctx_set_channel(struct mg_ctx *ctx, struct mg_sink *channel) {

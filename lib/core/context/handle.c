@@ -55,6 +55,10 @@ struct mg_slice mg_handle_member(struct mg_ctx *ctx, int whole) {
   return whole ? all : mg_slice_sub(all, sizeof META - 1, all.len - sizeof META);
 }
 
+void mg_handle_left(struct mg_ctx *ctx) {
+  if (ctx->modern && !ctx->is_home && !ctx->handle_keys && !ctx->n_calls && !ctx->ended) mg_sessions_hurry(ctx->session, 0);
+}
+
 /* ---- in --------------------------------------------------------------------------------------------------- */
 
 static struct mg_slice principal_of(const struct mg_inbound *in) {

@@ -132,7 +132,7 @@ static void ring(struct mcpgw_session *s, uint64_t now_ms) {
   uint64_t at = s->created_ms ? mg_sessions_ends_ms(s) : now_ms; /* created_ms 0: it was told to hurry */
   uint64_t more = at <= now_ms && s->created_ms && now_ms < s->credential_ms && all->overdue ? all->overdue(all->o.data, s) : 0;
   if (at > now_ms || more) mg_heap_set(&all->expiries, &s->expiry, at > now_ms ? at : now_ms + more);
-  else mg_sessions_end(s, why_ended(s, now_ms));
+  else mg_sessions_end(s, s->created_ms ? why_ended(s, now_ms) : "nobody can come back to it");
 }
 
 void mg_sessions_tick(struct mcpgw_sessions *all, uint64_t now_ms) {
@@ -251,8 +251,13 @@ struct mcpgw_session *mg_sessions_find(struct mcpgw_sessions *all, struct mg_sli
                                        uint64_t now_ms) {
   struct mcpgw_session *s = id.len == MG_ID_LEN ? mg_map_get(all->by_id, id) : NULL;
   if (!s || s->ended || !s->created_ms || mg_sessions_extend(s, who, now_ms) != MCPGW_OK) return NULL;
-  s->used_ms = now_ms;
+  mg_sessions_touch(s, now_ms);
   return s;
+}
+
+/* Use is no substitute for being confirmed. */
+void mg_sessions_touch(struct mcpgw_session *s, uint64_t now_ms) {
+  if (!s->pending) s->used_ms = now_ms;
 }
 
 /* ---- bindings --------------------------------------------------------------------------------------------------------- */

@@ -68,6 +68,7 @@ int mg_sessions_create(struct mcpgw_sessions *all, const mcpgw_credential *who, 
 struct mcpgw_session *mg_sessions_find(struct mcpgw_sessions *all, struct mg_slice id, const mcpgw_credential *who,
                                        uint64_t now_ms);
 int mg_sessions_extend(struct mcpgw_session *s, const mcpgw_credential *who, uint64_t now_ms);
+void mg_sessions_touch(struct mcpgw_session *s, uint64_t now_ms); /* it is being used */
 void mg_sessions_confirm(struct mcpgw_session *s, uint64_t now_ms);
 void mg_sessions_pin(struct mcpgw_session *s, uint64_t now_ms);
 void mg_sessions_hurry(struct mcpgw_session *s, uint64_t now_ms); /* it is to end at the next tick */

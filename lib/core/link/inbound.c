@@ -90,15 +90,14 @@ static void legacy_notification(struct mg_link *l, uint64_t call, mg_blob *bytes
   }
   /* logs on a shared channel relate to a call as a rule; changes do not */
   if (!to && m->method == MG_M_N_MESSAGE && l->n_binds == 1) to = oldest_call(l, 0);
-  if (to && !mg_share_may_hear(l, to->ctx, m)) {
-    l->core->stats.filtered_logs++;
-  } else if (to) {
+  struct mg_ctx *told = to && mg_share_may_hear(l, to->ctx, m) ? to->ctx : NULL;
+  if (told) {
     struct mg_splice sp;
     mg_splice_init(&sp);
     pass_to_call(to, bytes, m, &sp);
-  } else {
-    mg_share_notification(l, m);
   }
+  if (!to || mg_share_is_for_all(l, m)) mg_share_notification(l, m, told);
+  else if (!told) l->core->stats.filtered_logs++;
 }
 
 static void modern_notification(struct mg_link *l, uint64_t call, mg_blob *bytes, const struct mg_msg *m,

@@ -135,18 +135,24 @@ static int to_context(struct mg_ctx *ctx, const struct mg_msg *m) {
   return rc;
 }
 
-void mg_share_notification(struct mg_link *l, const struct mg_msg *m) {
-  size_t told = 0;
+void mg_share_notification(struct mg_link *l, const struct mg_msg *m, const struct mg_ctx *but) {
+  size_t told = but != NULL;
   for (struct mg_list *n = l->binds.next; n != &l->binds; n = n->next) {
     struct mg_ctx *ctx = mg_bind_of(n)->ctx;
+    if (ctx == but) continue;
     if (mg_link_is_common(l) && (!ctx->answered || !is_for(l, ctx, m))) continue;
     if (to_context(ctx, m) == MCPGW_OK) told++;
   }
   if (!told) l->core->stats.dropped_notifications++;
 }
 
+/* Of changes: whichever stream they came on, they are for those who follow what changed. */
+int mg_share_is_for_all(const struct mg_link *l, const struct mg_msg *m) {
+  return mg_link_is_common(l) && (m->method == MG_M_N_UPDATED || mg_list_kind(m->method) >= 0);
+}
+
 int mg_share_may_hear(const struct mg_link *l, const struct mg_ctx *ctx, const struct mg_msg *m) {
-  return !mg_link_is_common(l) || m->method != MG_M_N_MESSAGE || may_hear(l, ctx, m);
+  return !mg_link_is_common(l) || (m->method != MG_M_N_MESSAGE && m->method != MG_M_N_UPDATED) || is_for(l, ctx, m);
 }
 
 /* ---- what a client can be asked ------------------------------------------------------------------------------------- */
