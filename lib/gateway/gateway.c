@@ -150,6 +150,7 @@ int mg_gw_new(struct mg_config *config, const mcpgw_gateway_options *o, struct m
   gw->log.data = o->log_data;
   mg_heap_init(&gw->alarms, MAX_ALARMS);
   mg_list_init(&gw->orphans);
+  mg_list_init(&gw->over);
   mg_list_init(&gw->old_ups);
   mg_list_init(&gw->closing);
   mg_list_init(&gw->clients);

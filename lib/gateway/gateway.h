@@ -78,6 +78,8 @@ struct mcpgw_gateway {
   uint64_t armed_ms;
   struct mg_heap alarms;
   struct mg_list orphans; /* legacy streams whose client may come back */
+  struct mg_list over;    /* those that are finished and kept, oldest first */
+  size_t replay_bytes;    /* what all streams remember */
   struct mg_list closing; /* links whose transport is to be closed in a turn of its own */
   int closing_posted;
 
@@ -175,12 +177,13 @@ struct mg_replay_event {
 struct mg_replay {
   struct mg_replay_event *v;
   size_t n, cap, bytes, max_events, max_bytes;
+  size_t *all; /* BORROWED: what this one and its like hold together */
   uint64_t dropped;
 };
-void mg_replay_init(struct mg_replay *r, size_t max_events, size_t max_bytes);
+void mg_replay_init(struct mg_replay *r, size_t max_events, size_t max_bytes, size_t *all);
 void mg_replay_done(struct mg_replay *r);
-/* Takes references of its own. Beyond a ceiling the oldest go, and are counted. */
-int mg_replay_add(struct mg_replay *r, uint64_t seq, const struct mg_seg *segs, size_t n);
+/* Takes references of its own. Beyond a ceiling the oldest go, and are counted. room: for all of them together. */
+int mg_replay_add(struct mg_replay *r, uint64_t seq, const struct mg_seg *segs, size_t n, size_t room);
 void mg_replay_drop_to(struct mg_replay *r, uint64_t seq); /* events up to seq were received */
 
 /* ---- stream.c: the answer to one POST, or a session's own channel ------------------------------------------- */

@@ -5,10 +5,11 @@
 #include "base/mem.h"
 #include "gateway/gateway.h"
 
-void mg_replay_init(struct mg_replay *r, size_t max_events, size_t max_bytes) {
+void mg_replay_init(struct mg_replay *r, size_t max_events, size_t max_bytes, size_t *all) {
   memset(r, 0, sizeof *r);
   r->max_events = max_events;
   r->max_bytes = max_bytes;
+  r->all = all;
 }
 
 static void event_done(struct mg_replay_event *e) {
@@ -19,6 +20,7 @@ static void event_done(struct mg_replay_event *e) {
 static void drop_first(struct mg_replay *r, size_t n) {
   for (size_t i = 0; i < n; i++) {
     r->bytes -= r->v[i].len;
+    *r->all -= r->v[i].len;
     event_done(&r->v[i]);
   }
   r->n -= n;
@@ -48,14 +50,17 @@ static int grow(struct mg_replay *r) {
   return MCPGW_OK;
 }
 
-int mg_replay_add(struct mg_replay *r, uint64_t seq, const struct mg_seg *segs, size_t n) {
-  struct mg_replay_event e = {.seq = seq, .n = n};
-  for (size_t i = 0; i < n; i++) e.len += segs[i].len;
-  while (r->n && e.len <= r->max_bytes && (r->n >= r->max_events || r->bytes + e.len > r->max_bytes)) {
+static int is_full(const struct mg_replay *r, size_t len, size_t room) {
+  return r->n >= r->max_events || r->bytes + len > r->max_bytes || *r->all + len > room;
+}
+
+int mg_replay_add(struct mg_replay *r, uint64_t seq, const struct mg_seg *segs, size_t n, size_t room) {
+  struct mg_replay_event e = {.seq = seq, .n = n, .len = mg_segs_len(segs, n)};
+  while (r->n && e.len <= r->max_bytes && is_full(r, e.len, room)) {
     drop_first(r, 1);
     r->dropped++;
   }
-  if (e.len > r->max_bytes || grow(r) != MCPGW_OK || !(e.segs = mg_alloc(n * sizeof *segs))) {
+  if (is_full(r, e.len, room) || grow(r) != MCPGW_OK || !(e.segs = mg_alloc(n * sizeof *segs))) {
     r->dropped++;
     return MCPGW_E_LIMIT;
   }
@@ -63,6 +68,7 @@ int mg_replay_add(struct mg_replay *r, uint64_t seq, const struct mg_seg *segs, 
   for (size_t i = 0; i < n; i++)
     if (e.segs[i].blob) mg_blob_ref(e.segs[i].blob);
   r->bytes += e.len;
+  *r->all += e.len;
   r->v[r->n++] = e;
   return MCPGW_OK;
 }

@@ -11,6 +11,7 @@
 #define QUEUE_MAX ((size_t)8 << 20)  /* bytes a reader may lag behind, the final message apart */
 #define REPLAY_EVENTS 256
 #define REPLAY_BYTES ((size_t)1 << 20)
+#define REPLAY_SHARE 4                /* part of limits.memory_bytes that all streams together may remember */
 #define KEEP_BYTES ((size_t)64 << 10) /* a finished stream that remembers more is not kept */
 #define RETRY_MS 1000                 /* told to clients that may resume */
 #define EVENT_SEGS 64
@@ -24,7 +25,7 @@ struct mg_stream {
   struct mg_exchange *x;  /* NULL: the connection is gone, or was never there (channel) */
   struct mg_session *session; /* NULL: modern */
   struct mg_list node;    /* in the session */
-  struct mg_list orphan;  /* in gw->orphans: calls are under way and nobody is connected */
+  struct mg_list orphan;  /* in gw->orphans: calls are under way and nobody is connected; or in gw->over */
   struct mg_stream **self;
   uint64_t number, seq, sent_seq, wrote_ms, began_ms; /* began: on this connection */
   int mode, batch, is_channel;
@@ -217,6 +218,21 @@ static int spell_out(struct mg_stream *st, struct mg_slice id, struct mg_seg *se
   return MCPGW_OK;
 }
 
+/* What is remembered may not crowd out what is under way, so it has a ceiling of its own. Streams that are over make
+ * room; who has lost its connection with a call under way may have as much again as those that listen. */
+static void remember(struct mg_stream *st, const struct mg_seg *segs, size_t n) {
+  struct mcpgw_gateway *gw = st->gw;
+  size_t room = (size_t)gw->config->limits.memory_bytes / REPLAY_SHARE, len = mg_segs_len(segs, n);
+  struct mg_list *oldest;
+  if (st->x || st->is_channel) room /= 2;
+  while (len <= room && gw->replay_bytes > room - len && (oldest = mg_list_first(&gw->over))) {
+    struct mg_stream *other = MG_CONTAINER(oldest, struct mg_stream, orphan);
+    other->replay.dropped += other->replay.n;
+    mg_stream_close(other);
+  }
+  mg_replay_add(&st->replay, st->seq, segs, n, room);
+}
+
 /* One message as an event: remembered where it may be asked for again, written where somebody listens.
  * Consumes segs. */
 static void send_event(struct mg_stream *st, struct mg_seg *segs, size_t n, int final) {
@@ -237,7 +253,7 @@ static void send_event(struct mg_stream *st, struct mg_seg *segs, size_t n, int 
     st->replay.dropped++;
     return;
   }
-  if (st->session) mg_replay_add(&st->replay, st->seq, out, n_out);
+  if (st->session) remember(st, out, n_out);
   if (!st->x) {
     mg_segs_unref(out, n_out);
     return;
@@ -270,6 +286,8 @@ static void finish(struct mg_stream *st) {
     return;
   }
   st->mode = FINISHED;
+  mg_list_del(&st->orphan);
+  mg_list_add(&st->gw->over, &st->orphan);
   mg_gw_alarm(st->gw, &st->alarm, mg_gw_now(st->gw) + st->gw->config->resume_ms);
 }
 
@@ -381,7 +399,8 @@ static void let_poll(struct mg_stream *st) {
   int n = snprintf(text, sizeof text, "retry: %d\n\n", RETRY_MS);
   write_text(st, text, (size_t)n);
   hang_up(st, 200);
-  wait_for_client(st);
+  if (st->is_channel) mg_gw_alarm(st->gw, &st->alarm, mg_gw_now(st->gw) + st->gw->config->resume_ms); /* it has not left yet */
+  else wait_for_client(st);
 }
 
 static void expire(struct mg_stream *st) {
@@ -392,7 +411,8 @@ static void expire(struct mg_stream *st) {
 static void on_alarm(struct mg_alarm *a, uint64_t now_ms) {
   struct mg_stream *st = MG_CONTAINER(a, struct mg_stream, alarm);
   if (!st->x) {
-    if (!st->is_channel) expire(st); /* nobody came back */
+    if (st->is_channel) wait_for_client(st);
+    else expire(st); /* nobody came back */
   } else if (st->mode == PENDING) {
     begin(st);
     flush_batch(st);
@@ -429,7 +449,7 @@ static struct mg_stream *stream_new(struct mcpgw_gateway *gw) {
   st->out.drop = on_drop;
   st->alarm.fire = on_alarm;
   st->gw = gw;
-  mg_replay_init(&st->replay, REPLAY_EVENTS, REPLAY_BYTES);
+  mg_replay_init(&st->replay, REPLAY_EVENTS, REPLAY_BYTES, &gw->replay_bytes);
   return st;
 }
 

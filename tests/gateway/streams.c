@@ -436,6 +436,43 @@ START_TEST(the_channel_remembers_so_much) {
 }
 END_TEST
 
+/* What is kept for clients that may ask again has a ceiling of its own: it takes no room from calls. */
+START_TEST(what_is_remembered_leaves_room) {
+  struct gwt g;
+  struct gwt_http c;
+  static char long_result[20100], call[200], first[40];
+  char sid[80], id[40];
+  int n = snprintf(long_result, sizeof long_result, "{\"x\":\"%020000d\"}", 7);
+  ck_assert_int_lt(n, (int)sizeof long_result);
+  gwt_up(&g, "\"limits\":{\"memory_bytes\":1048576},", 1);
+  gwt_session(&g, "/mcp", "2025-11-25", sid);
+  gwt_connect(&g, &c);
+  for (int i = 0; i < 80; i++) {
+    snprintf(call, sizeof call, GWT_CALL("%d", "hold"), i);
+    gwt_post(&c, "/mcp", sid, call);
+    for (int k = 0; k < 400 && g.servers[0].n_held <= (size_t)i; k++) gwt_turn(&g, 5);
+    gwt_say(&g.servers[0], "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"level\":\"info\",\"data\":1}}");
+    gwt_release(&g.servers[0], (size_t)i, long_result);
+    ck_assert(gwt_stream_over(&c, 2000));
+    ck_assert_msg(gwt_stream_has(&c, "\"result\":{\"x\":", 100), "call %d: %.400s", i, c.buf);
+    last_id(&c, i ? id : first);
+    gwt_forget(&c);
+    ck_assert_int_le(gwt_stat(&g, "memory_bytes"), 1048576 / 4);
+  }
+  gwt_close(&c);
+  ck_assert_int_gt(gwt_stat(&g, "replays_dropped"), 100);
+  gwt_connect(&g, &c);
+  first[strlen(first) - 1] = '1'; /* all but the last event of it is there */
+  get(&c, sid, first);
+  ck_assert_int_eq(gwt_response(&c, NULL, NULL, 2000), 400); /* not remembered any more */
+  id[strlen(id) - 1] = '1';
+  get(&c, sid, id);
+  ck_assert(gwt_stream_has(&c, "\"id\":79,\"result\":{\"x\":", 2000)); /* the newest is */
+  gwt_close(&c);
+  gwt_down(&g);
+}
+END_TEST
+
 static const char *const bad_ids[] = {"", "x", "s1", "s1-", "s-1", "s99-0", "s0-x", "1-1", "s18446744073709551616-0", "s0-1 "};
 
 START_TEST(strange_event_ids) {
@@ -568,6 +605,7 @@ Suite *gateway_streams_suite(void) {
   tcase_set_timeout(t, 30);
   tcase_add_test(t, the_channel_keeps_what_came_before);
   tcase_add_test(t, the_channel_remembers_so_much);
+  tcase_add_test(t, what_is_remembered_leaves_room);
   tcase_add_loop_test(t, strange_event_ids, 0, (int)(sizeof bad_ids / sizeof bad_ids[0]));
   suite_add_tcase(s, t);
   t = tcase_create("batches");
