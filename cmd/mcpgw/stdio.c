@@ -12,6 +12,7 @@
 #define READ_BYTES ((size_t)1 << 20) /* on the way to stdout; then stdin waits */
 #define EVENT_BYTES \
   ((size_t)16 << 20)   /* then events wait too, in the gateway, which has ceilings of its own */
+#define ID_MAX 256    /* bytes of a request's id; longer ones are refused anyway */
 #define DRAIN_MS 10000 /* after the end of stdin, for what is under way */
 #define GRACE_MS 1500  /* agents kill two seconds after TERM */
 
@@ -34,14 +35,24 @@ static const char *const parse_error = "{\"jsonrpc\":\"2.0\",\"id\":null,\"error
 static const char *const too_large =
     "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-31009,\"message\":\"the message is too large and "
     "was "
-    "skipped\",\"data\":{\"origin\":\"gateway\",\"reason\":\"payload_too_large\",\"delivered\":\"no\"}}}";
-static const char *const overloaded =
-    "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-31006,\"message\":\"no room for another message; "
-    "send it "
-    "again later\",\"data\":{\"origin\":\"gateway\",\"reason\":\"overloaded\",\"delivered\":\"no\"}}}";
+    "skipped\",\"data\":{\"origin\":\"gateway\",\"reason\":\"PAYLOAD_TOO_LARGE\",\"delivered\":\"no\"}}}";
 
 static int put(struct front *f, const char *text) {
   return out_line(&f->out, text, strlen(text)) == 0 ? EXIT_OK : say_fail(EXIT_IO, "out of memory");
+}
+
+/* A request that there is no room for is answered under its own id: nobody waits in vain. */
+static int overloaded(struct front *f, const char *line, size_t len) {
+  struct json message = {NULL, 0}, id = {NULL, 0};
+  char text[ID_MAX + 300];
+  if (json_read(line, len, &message, NULL) && json_get(message, "method").ptr) id = json_get(message, "id");
+  if (id.ptr == NULL || id.len > ID_MAX) id = (struct json){"null", 4};
+  (void)snprintf(text, sizeof text,
+                 "{\"jsonrpc\":\"2.0\",\"id\":%.*s,\"error\":{\"code\":-31006,\"message\":\"no room for the message "
+                 "(limits.memory_bytes); send it again later\",\"data\":{\"origin\":\"gateway\",\"reason\":\"OVERLOADED\","
+                 "\"delivered\":\"no\"}}}",
+                 (int)id.len, id.ptr);
+  return put(f, text);
 }
 
 /* ---- in -------------------------------------------------------------------------------------- */
@@ -72,10 +83,9 @@ static int on_line(struct front *f, const char *line, size_t len) {
   case MCPGW_E_INVALID:
     return put(f, parse_error);
   case MCPGW_E_LIMIT:
-    return put(f, len > ((size_t)1 << 20) ? too_large : overloaded);
   case MCPGW_E_AGAIN:
   case MCPGW_E_NOMEM:
-    return put(f, overloaded);
+    return overloaded(f, line, len);
   default:
     f->closed = 1;
     return EXIT_OK;

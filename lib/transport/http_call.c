@@ -193,13 +193,15 @@ static void fail_by_status(struct http_exchange *x) {
 
 static int body_add(struct http_exchange *x, const void *data, size_t len) {
   mcpgw_link *link = x->l->link;
+  size_t ceiling = mcpgw_link_result_bytes(link), have = x->body ? mcpgw_bytes_len(x->body) : 0;
   int rc = MCPGW_OK;
-  if (!x->body) rc = mcpgw_bytes_new(link, mcpgw_link_result_bytes(link), &x->body);
+  if (len > ceiling - have)
+    return refuse(x, MCPGW_E_LIMIT, MCPGW_DELIVERED_YES, "upstream's answer is larger than limits.result_bytes");
+  if (!x->body) rc = mcpgw_bytes_new(link, ceiling, &x->body);
   if (rc == MCPGW_OK) rc = mcpgw_bytes_append(x->body, data, len);
   if (rc == MCPGW_OK) return rc;
-  return refuse(x, rc, MCPGW_DELIVERED_YES,
-                rc == MCPGW_E_LIMIT ? "upstream's answer is larger than result_bytes or the memory limit"
-                                    : "out of memory");
+  return refuse(x, MCPGW_E_NOMEM, MCPGW_DELIVERED_YES,
+                rc == MCPGW_E_LIMIT ? "limits.memory_bytes leaves no room for the answer" : "out of memory");
 }
 
 /* Reading a little of what nobody wants keeps the connection; much of it is not worth that. */

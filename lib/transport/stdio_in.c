@@ -106,10 +106,10 @@ static void cannot_hold(struct stdio *s, int rc, struct mg_slice begin) {
   int len = limit
                 ? snprintf(text, sizeof text,
                            "a message longer than %zu bytes was dropped; raise limits.result_bytes", ceiling)
-                : snprintf(text, sizeof text, "a message was dropped: no memory left for it");
+                : snprintf(text, sizeof text, "a message was dropped: no memory left for it (limits.memory_bytes)");
   mcpgw_link_log(s->link, MCPGW_LOG_WARN, "stdio.limit", text, (size_t)len);
   if (k.kind == MG_PEEK_OTHER || quiet(s)) return; /* a notification or question: no call waits for it */
-  mg_stdio_lost(s, mg_slice(id_len ? id : NULL, id_len), text);
+  mg_stdio_lost(s, limit ? MCPGW_E_LIMIT : MCPGW_E_NOMEM, mg_slice(id_len ? id : NULL, id_len), text);
 }
 
 /* Whether it is JSON at all the gateway judges. If it is not, it can fail the call that we name here: what

@@ -85,12 +85,12 @@ uint64_t mg_stdio_answered(struct stdio *s, struct mg_slice id) {
 
 /* Whose reply was dropped? Its id says so, or there is but one candidate; else every call might wait in
  * vain, and the link ends. */
-void mg_stdio_lost(struct stdio *s, struct mg_slice id, const char *text) {
-  mcpgw_failure why = {sizeof why, MCPGW_E_LIMIT, MCPGW_DELIVERED_YES, 0, 0, text};
+void mg_stdio_lost(struct stdio *s, int code, struct mg_slice id, const char *text) {
+  mcpgw_failure why = {sizeof why, code, MCPGW_DELIVERED_YES, 0, 0, text};
   size_t i = call_find_id(s, id);
   if (i == s->n_calls && (id.ptr || s->n_calls == 0)) return; /* nobody waits for it */
   if (i == s->n_calls && s->n_calls > 1) {
-    mg_stdio_over(s, MCPGW_E_LIMIT, text);
+    mg_stdio_over(s, code, text);
     return;
   }
   struct stdio_call c = s->calls[i == s->n_calls ? 0 : i];

@@ -94,7 +94,7 @@ void mg_stdio_forget(struct stdio *s, uint64_t call);
 uint64_t mg_stdio_answered(struct stdio *s, struct mg_slice id);
 void mg_stdio_fail_unsent(struct stdio *s, int code, const char *text);
 /* A message that came was dropped: whose reply was it? id.ptr NULL: unknown. May end the link. */
-void mg_stdio_lost(struct stdio *s, struct mg_slice id, const char *text);
+void mg_stdio_lost(struct stdio *s, int code, struct mg_slice id, const char *text);
 void mg_stdio_out_done(struct stdio *s);
 
 /* stdio_in.c */

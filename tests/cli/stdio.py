@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -186,6 +187,22 @@ def long_lines():
     ok("3 MiB get an answer of their own", m and ("result" in m or "error" in m), m)
     rest, code = f.end()
     ok("nothing else came", rest == [] and code == 0, (rest[:2], code))
+
+
+def no_room():
+    config = {"mcpServers": {"notes": {"command": NOTES}}, "gateway": {"limits": {"memory_bytes": 1 << 20}}}
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(config, file)
+        file.flush()
+        f = Front([file.name], extra=["--ephemeral"])
+        f.call("add_note", {"text": "x" * (3 << 20)}, ident="big one")
+        m = f.reply("big one")
+        ok("a request there is no room for is answered under its own id",
+           m and m["error"]["code"] == -31006 and m["error"]["data"]["reason"] == "OVERLOADED", m)
+        f.call("add_note", {"text": "milk"}, ident="next")
+        m = f.reply("next")
+        ok("and the next one is served", m and "result" in m, m)
+        f.end()
 
 
 def large_replies():
@@ -456,7 +473,7 @@ def modern():
 
 
 def main():
-    for part in (plain, bad_lines, long_lines, large_replies, slow_reader, deaf_client, between, one_write, many_pending, cancelled_are_not_counted, end_in_a_call,
+    for part in (plain, bad_lines, long_lines, no_room, large_replies, slow_reader, deaf_client, between, one_write, many_pending, cancelled_are_not_counted, end_in_a_call,
                  signals, reader_gone, server_dies, server_killed, asked_back, one_line_each, quiet_stdout, nobody_reads_stderr,
                  modern):
         try:

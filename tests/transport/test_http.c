@@ -373,6 +373,19 @@ START_TEST(an_answer_beyond_result_bytes_is_cut_off) {
 }
 END_TEST
 
+START_TEST(an_answer_without_room_is_our_want) {
+  int as_events = 0;
+  http_fix_up(&f, large, &as_events);
+  f.host->budget.limit = 20000; /* limits.memory_bytes */
+  ck_assert_int_eq(http_send(&f, 1, "{\"id\":1}"), MCPGW_OK);
+  const struct host_event *ev = http_failure(&f, 1);
+  ck_assert_int_eq(ev->why.code, MCPGW_E_NOMEM);
+  ck_assert_uint_eq(ev->why.delivered, MCPGW_DELIVERED_YES);
+  ck_assert_ptr_nonnull(strstr(ev->text, "limits.memory_bytes"));
+  http_fix_down(&f);
+}
+END_TEST
+
 static void hold(struct raw_conn *c, void *arg) {
   struct raw_request r;
   if (!raw_read(c, &r)) return;
@@ -496,6 +509,7 @@ Suite *transport_http_suite(void) {
   tcase_add_test(t, a_forgotten_session_closes_the_link);
   tcase_add_loop_test(t, a_lost_session_is_known_by_what_servers_say, 0, (int)(sizeof strangers / sizeof *strangers));
   tcase_add_loop_test(t, an_answer_beyond_result_bytes_is_cut_off, 0, 2);
+  tcase_add_test(t, an_answer_without_room_is_our_want);
   tcase_add_test(t, cancelling_closes_the_exchange_silently);
   tcase_add_test(t, refused_connections_and_notifications);
   tcase_add_test(t, bad_configs_are_refused);
