@@ -93,6 +93,50 @@ START_TEST(who_is_down_is_left_out_and_named) {
 }
 END_TEST
 
+/* "unknown tool" would be a lie: the model would believe that there is none. */
+START_TEST(a_tool_of_one_that_is_down_is_away_not_unknown) {
+  struct core_rig r;
+  struct core_sent to;
+  core_up(&r, "{\"a\":{\"url\":\"http://a/mcp\"},\"b\":{\"url\":\"http://b/mcp\"},\"b__c\":{\"url\":\"http://c/mcp\"}}", NULL);
+  for (int i = 0; i < 3; i++) r.servers[i].tools = "[{\"name\":\"t\"}]";
+  struct mg_ctx *ctx = core_session(&r, 0, 3);
+  ask(&r, ctx, LIST("tools/list"));
+  r.open_rc = MCPGW_E_IO;
+  core_close(core_port(&r, 1), MCPGW_DELIVERED_NO);
+  core_close(core_port(&r, 2), MCPGW_DELIVERED_NO);
+  ck_assert_str_eq(goes_to(&r, ctx, CALL("b__t"), &to), "");
+  core_has(to.text, "\"code\":-31002");
+  core_has(to.text, "\"upstream\":\"b\",\"delivered\":\"no\"");
+  ck_assert_str_eq(goes_to(&r, ctx, CALL("b__c__t"), &to), "");
+  core_has(to.text, "\"upstream\":\"b__c\"");
+  ck_assert_str_eq(goes_to(&r, ctx, REQ("prompts/get", "\"name\":\"b__p\""), &to), "");
+  core_has(to.text, "\"code\":-31002");
+  ck_assert_str_eq(goes_to(&r, ctx, CALL("a__u"), &to), "");
+  core_has(to.text, "unknown tool");
+  ck_assert_str_eq(goes_to(&r, ctx, CALL("bt"), &to), "");
+  core_has(to.text, "unknown tool");
+  ck_assert_str_eq(goes_to(&r, ctx, CALL("a__t"), &to), "a");
+  core_down(&r);
+}
+END_TEST
+
+START_TEST(lost_state_is_told_though_the_server_cannot_come_back) {
+  struct core_rig r;
+  struct core_sent to;
+  core_up(&r, TWO, NULL);
+  for (int i = 0; i < 2; i++) r.servers[i].tools = "[{\"name\":\"t\"}]";
+  struct mg_ctx *ctx = core_session(&r, 0, 2);
+  ck_assert_str_eq(goes_to(&r, ctx, CALL("b__t"), &to), "b");
+  r.open_rc = MCPGW_E_IO;
+  core_close(core_port(&r, 1), MCPGW_DELIVERED_NO);
+  ck_assert_str_eq(goes_to(&r, ctx, CALL("b__t"), &to), "");
+  core_has(to.text, "STATE_LOST");
+  ck_assert_str_eq(goes_to(&r, ctx, CALL("b__t"), &to), "");
+  core_has(to.text, "UPSTREAM_UNAVAILABLE");
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(two_that_are_exposed_alike_are_listed_once_each) {
   struct core_rig r;
   struct core_sent to;
@@ -259,6 +303,25 @@ START_TEST(the_only_server_with_resources_owns_them_all) {
   r.servers[0].caps = r.servers[2].caps = "{\"tools\":{}}";
   struct mg_ctx *ctx = core_session(&r, 0, 3);
   ck_assert_str_eq(goes_to(&r, ctx, REQ("resources/read", "\"uri\":\"any:thing\""), &to), "b");
+  core_down(&r);
+}
+END_TEST
+
+/* A URI may be a secret of the one that is away. */
+START_TEST(nobody_is_the_only_owner_while_another_is_away) {
+  struct core_rig r;
+  struct core_sent to;
+  core_up(&r, TWO, NULL);
+  for (int i = 0; i < 2; i++) r.servers[i].caps = "{\"resources\":{}}";
+  r.servers[0].resources = "[{\"uri\":\"f:/here\",\"name\":\"h\"}]";
+  r.servers[1].resources = r.servers[0].templates = r.servers[1].templates = "[]";
+  struct mg_ctx *ctx = core_session(&r, 0, 2);
+  r.open_rc = MCPGW_E_IO;
+  core_close(core_port(&r, 1), MCPGW_DELIVERED_NO);
+  ck_assert_str_eq(goes_to(&r, ctx, REQ("resources/read", "\"uri\":\"f:/secret\""), &to), "");
+  core_has(to.text, "\"code\":-31002");
+  core_has(to.text, "\"upstream\":\"b\"");
+  ck_assert_str_eq(goes_to(&r, ctx, REQ("resources/read", "\"uri\":\"f:/here\""), &to), "a");
   core_down(&r);
 }
 END_TEST
@@ -559,6 +622,8 @@ Suite *core_lists_suite(void) {
   tcase_add_test(t, lists_are_put_together_in_order);
   tcase_add_test(t, one_server_alone_keeps_its_names);
   tcase_add_test(t, who_is_down_is_left_out_and_named);
+  tcase_add_test(t, a_tool_of_one_that_is_down_is_away_not_unknown);
+  tcase_add_test(t, lost_state_is_told_though_the_server_cannot_come_back);
   tcase_add_test(t, two_that_are_exposed_alike_are_listed_once_each);
   tcase_add_test(t, a_list_is_walked_to_its_end);
   tcase_add_test(t, a_walk_in_circles_ends);
@@ -580,6 +645,7 @@ Suite *core_lists_suite(void) {
   tcase_add_loop_test(t, a_resource_has_one_owner, 0, (int)(sizeof owners / sizeof owners[0]));
   tcase_add_test(t, completion_of_a_template_goes_to_its_owner);
   tcase_add_test(t, the_only_server_with_resources_owns_them_all);
+  tcase_add_test(t, nobody_is_the_only_owner_while_another_is_away);
   tcase_add_test(t, resources_keep_their_uris);
   tcase_add_test(t, the_level_is_told_to_all_that_log);
   suite_add_tcase(s, t);

@@ -1,5 +1,6 @@
 /* core/list/route: owns the question which upstream of an aggregate view a message belongs to. Routing is by
  * table, never by splitting names; a URI goes to its one owner and is never tried on several. */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/brain.h"
@@ -126,6 +127,18 @@ static struct mg_link *by_template(struct mg_call *call, struct mg_slice uri) {
   return best;
 }
 
+/* An upstream that is not there now and may own anything; NULL: all that serve this caller are there. */
+static struct mg_upstream *unasked(struct mg_call *call) {
+  for (size_t i = call->view.first; in_view(call, i); i++) {
+    struct mg_upstream *up = call->core->ups[i];
+    const struct mg_bind *b = mg_bind_find(call->ctx, up);
+    if (mg_link_peek(call->core, call->ctx, i)) continue;
+    if (call->modern ? up->speaks_modern >= 0 : up->cfg->era != MG_ERA_MODERN && !(b && b->refused_ms)) return up;
+  }
+  return NULL;
+}
+
+/* The only one that declares resources gets what nobody lists: but not while one that might own it is away. */
 struct mg_link *mg_route_uri(struct mg_call *call, struct mg_slice uri) {
   struct mg_link *only = NULL, *l;
   size_t declaring = 0;
@@ -138,7 +151,7 @@ struct mg_link *mg_route_uri(struct mg_call *call, struct mg_slice uri) {
     }
   }
   if ((l = by_template(call, uri))) return l;
-  return declaring == 1 ? only : NULL;
+  return declaring == 1 && !unasked(call) ? only : NULL;
 }
 
 static int kinds_of(const struct mg_msg *m, unsigned *kinds, int *slot) {
@@ -184,6 +197,44 @@ static int not_found(struct mg_call *call, const struct mg_msg *m) {
   return MCPGW_E_NOT_FOUND;
 }
 
+/* The upstream whose prefix the name has and whose list is not to be had now; NULL: none. Never to route by: only
+ * to tell a client that its tool is away, not unknown. */
+static struct mg_upstream *away(struct mg_call *call, int kind, struct mg_slice name) {
+  struct mg_upstream *best = NULL;
+  for (size_t i = call->view.first; in_view(call, i); i++) {
+    struct mg_upstream *up = call->core->ups[i];
+    struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
+    struct mg_slice slug = mg_slice_z(up->cfg->slug);
+    if (l && (!mg_link_has_list(l, kind) || mg_catalog_table(l, kind, call)->state != MG_TABLE_FAILED)) continue;
+    if (call->modern && up->speaks_modern < 0) continue;
+    if (!mg_slice_starts(name, slug) ||
+        !mg_slice_starts(mg_slice_sub(name, slug.len, name.len), mg_slice_z(call->core->config->separator)))
+      continue;
+    if (!best || slug.len > strlen(best->cfg->slug)) best = up;
+  }
+  return best;
+}
+
+static int unavailable(struct mg_call *call, const struct mg_upstream *up, const char *what) {
+  char text[MG_ERR_MAX];
+  snprintf(text, sizeof text, "upstream \"%.80s\" %s", up->cfg->name, what);
+  struct mg_fault f = {.reason = MG_WHY_UPSTREAM_UNAVAILABLE, .delivered = MCPGW_DELIVERED_NO, .upstream = up->cfg->name,
+                       .text = text};
+  mg_call_fail(call, &f);
+  return MCPGW_E_NOT_FOUND;
+}
+
+/* Nobody who is there has it. */
+static int not_there(struct mg_call *call, const struct mg_msg *m, unsigned kinds, struct mg_slice text, uint64_t now_ms) {
+  struct mg_upstream *up = kinds == URIS ? unasked(call)
+                                         : away(call, kinds == 1u << MG_LIST_TOOLS ? MG_LIST_TOOLS : MG_LIST_PROMPTS, text);
+  struct mg_link *l;
+  if (!up) return not_found(call, m);
+  if (kinds == URIS) return unavailable(call, up, "is not there, and no other owns this resource");
+  int rc = mg_request_link(call, up->index, &l, now_ms);
+  return rc == MCPGW_OK ? unavailable(call, up, "did not give its list, or not in time") : rc;
+}
+
 static int refuse(struct mg_call *call, int code, const char *text) {
   mg_call_error(call, code, text, mg_slice(NULL, 0));
   return MCPGW_E_NOT_FOUND;
@@ -201,7 +252,8 @@ static int route_text(struct mg_call *call, const struct mg_msg *m, unsigned kin
     if (gather(call, kinds, now_ms) == MCPGW_E_AGAIN) return MCPGW_E_AGAIN;
     l = find(call, kinds, text, item);
   }
-  return l ? mg_request_link(call, l->up->index, link, now_ms) : not_found(call, m);
+  if (!l) return not_there(call, m, kinds, text, now_ms);
+  return mg_request_link(call, l->up->index, link, now_ms);
 }
 
 int mg_route(struct mg_call *call, const struct mg_msg *m, struct mg_link **link, const struct mg_item **item,
