@@ -5,9 +5,11 @@
 
 /* ---- messages --------------------------------------------------------------------------------------------- */
 
+enum { FIRST_BYTES = 1536 }; /* most messages are shorter: they never grow */
+
 int mcpgw_bytes_new(mcpgw_link *link, size_t max, mcpgw_bytes **out) {
   if (!link || !out) return MCPGW_E_INVALID;
-  mg_blob *b = mg_blob_new(&link->gw->budget, 0, max);
+  mg_blob *b = mg_blob_new(&link->gw->budget, FIRST_BYTES, max);
   if (!b) return MCPGW_E_NOMEM;
   *out = b;
   return MCPGW_OK;

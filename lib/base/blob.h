@@ -8,6 +8,7 @@
 #include "base/slice.h"
 
 #define MG_BLOB_MAP ((size_t)256 * 1024)
+enum { MG_BLOB_SPARE = 2048 }; /* a spare blob, its header included; see struct mg_budget */
 
 typedef struct mcpgw_bytes mg_blob;
 

@@ -11,6 +11,8 @@
 
 #include "mcpgw/types.h"
 
+enum { CACHED = 1024 }; /* up to here glibc's malloc has a cache a thread, which its calloc passes by */
+
 static void *(*hook_alloc)(size_t) = malloc;
 static void *(*hook_resize)(void *, size_t) = realloc;
 static void (*hook_release)(void *) = free;
@@ -57,12 +59,12 @@ void *mg_alloc(size_t size) {
 void *mg_calloc(size_t n, size_t size) {
   size_t total;
   if (__builtin_mul_overflow(n, size, &total)) return NULL;
-  if (hook_alloc != malloc) {
+  if (hook_alloc != malloc || total <= CACHED) {
     void *p = mg_alloc(total);
     return p ? memset(p, 0, total) : NULL;
   }
   if (must_fail()) return NULL;
-  void *p = calloc(1, total ? total : 1); /* fresh pages are not zeroed twice */
+  void *p = calloc(1, total); /* fresh pages are not zeroed twice */
   if (p) count(&n_made);
   return p;
 }

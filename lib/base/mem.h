@@ -36,7 +36,10 @@ uint64_t mg_mem_count(void);
 /* A ceiling shared by many owners (bytes). Not thread-safe: one owner thread. */
 struct mg_budget {
   size_t used, limit; /* limit 0 = none */
+  struct mcpgw_bytes *spare; /* base/blob's: of one size, used again, not charged; `keep` at most */
+  unsigned n_spare, keep;    /* keep 0: none; else mg_budget_done must be called once all its blobs are gone */
 };
 int mg_budget_take(struct mg_budget *b, size_t n); /* MCPGW_OK or MCPGW_E_LIMIT; b may be NULL */
 void mg_budget_give(struct mg_budget *b, size_t n);
+void mg_budget_done(struct mg_budget *b);
 #endif

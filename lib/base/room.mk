@@ -1,1 +1,1 @@
-base := mem slice buf blob segs map heap list err log clock id
+base := mem slice buf blob segs map heap err log clock id

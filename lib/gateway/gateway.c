@@ -120,6 +120,8 @@ static void on_timer(void *arg) {
   mg_gw_settle(gw);
 }
 
+enum { SPARE_BLOBS = 64 };
+
 /* ---- making and unmaking ------------------------------------------------------------------------------------ */
 
 static void nothing(void *arg) {
@@ -145,6 +147,7 @@ int mg_gw_new(struct mg_config *config, const mcpgw_gateway_options *o, struct m
   gw->config = mg_config_ref(config);
   gw->armed_ms = UINT64_MAX;
   gw->budget.limit = (size_t)config->limits.memory_bytes;
+  gw->budget.keep = SPARE_BLOBS;
   gw->log.level = config->log_level;
   gw->log.write = o->log;
   gw->log.data = o->log_data;
@@ -195,6 +198,7 @@ void mg_gw_free(struct mcpgw_gateway *gw) {
   mg_heap_done(&gw->alarms);
   mg_free(gw->launcher);
   mg_config_unref(gw->config);
+  mg_budget_done(&gw->budget);
   mg_free(gw);
 }
 

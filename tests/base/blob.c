@@ -297,6 +297,29 @@ START_TEST(every_allocation_fails_in_turn) {
 }
 END_TEST
 
+/* Two are kept, a third goes; none is charged while it rests, and what a last user left does not show. */
+START_TEST(spare_ones_are_used_again) {
+  struct mg_budget budget = {.keep = 2};
+  mg_blob *b[3];
+  int64_t live = mg_mem_live();
+  for (int round = 0; round < 3; round++) {
+    for (int i = 0; i < 3; i++) {
+      b[i] = mg_blob_new(&budget, 1000, MIB);
+      ck_assert_uint_eq(mg_blob_len(b[i]), 0);
+      ck_assert_int_eq(fill(b[i], i ? 1500 : 5000, 700), MCPGW_OK); /* one outgrows it */
+      holds_pattern(b[i], 0);
+    }
+    ck_assert_uint_ge(budget.used, 8000);
+    for (int i = 0; i < 3; i++) mg_blob_unref(b[i]);
+    ck_assert_uint_eq(budget.used, 0);
+    ck_assert_uint_le(budget.n_spare, 2);
+    ck_assert_int_eq(mg_mem_live(), live + (int64_t)budget.n_spare);
+  }
+  mg_budget_done(&budget);
+  ck_assert_int_eq(mg_mem_live(), live);
+}
+END_TEST
+
 Suite *base_blob_suite(void) {
   Suite *s = suite_create("base/blob");
   TCase *t = tcase_create("blob");
@@ -314,6 +337,7 @@ Suite *base_blob_suite(void) {
   tcase_add_test(t, draining_waits_for_the_last_reader);
   tcase_add_test(t, drains_while_it_fills);
   tcase_add_test(t, every_allocation_fails_in_turn);
+  tcase_add_test(t, spare_ones_are_used_again);
   suite_add_tcase(s, t);
   return s;
 }

@@ -98,7 +98,7 @@ static const struct reading readings[] = {
 #define N_READINGS ((int)(sizeof readings / sizeof readings[0]))
 
 static void read_cut(const struct reading *c, size_t len, size_t a, size_t b) {
-  struct mg_budget budget = {0, 1 << 20};
+  struct mg_budget budget = {.limit = 1 << 20};
   struct log l = {.len = 0};
   struct mg_sse_reader *r;
   ck_assert_int_eq(mg_sse_reader_new(&budget, 1000, on_event, &l, &r), MCPGW_OK);
@@ -173,7 +173,7 @@ START_TEST(sse_read_ceilings) {
 END_TEST
 
 START_TEST(sse_read_budget_and_hold_once) {
-  struct mg_budget budget = {0, 3 << 20};
+  struct mg_budget budget = {.limit = 3 << 20};
   struct log l = {.len = 0};
   struct mg_sse_reader *r;
   static char block[65536];
