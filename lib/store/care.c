@@ -124,9 +124,9 @@ static int abort_body(void *arg) {
 /* How many it removed; 0 on failure too, which the next batch will meet as well. */
 static unsigned work(struct mg_env *e, int (*each)(struct work *), uint64_t now_ms) {
   struct work w = {.e = e, .each = each, .now_ms = now_ms};
-  if (e->nosync) { /* a sweep need not survive a power loss, but must not order others before their data */
-    mdb_env_set_flags(e->mdb, MDB_NOSYNC, 0);
-    e->nosync = 0;
+  if (e->lazy) { /* it counts as a sync for those before it */
+    mdb_env_set_flags(e->mdb, MDB_NOMETASYNC, 0);
+    e->lazy = 0;
   }
   int rc = mg_trap_call(work_body, &w);
   if (rc == MDB_PANIC && w.txn) mg_trap_call(abort_body, w.txn);

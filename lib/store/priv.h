@@ -78,7 +78,7 @@ struct mg_env {
 
   /* The writer's own. */
   uint64_t version, used, file_bytes; /* used: bytes of pages that hold something */
-  int level, pinned, unsynced, nosync; /* pinned: the file grows beyond its quota, somebody reads old pages */
+  int level, pinned, unsynced, lazy; /* pinned: the file grows beyond its quota, somebody reads old pages */
   uint64_t async_at_ms, swept_ms, checked_ms, told_full_ms, pinned_ms, pinned_at_ms; /* pinned: how long; since */
   int64_t clock_base, clock_seen; /* wall minus monotonic time, ms: when they last agreed; when last looked at */
   uint64_t clock_jump_ms; /* when they were seen apart; 0: they agree */

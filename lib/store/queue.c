@@ -97,10 +97,12 @@ static int apply_one(struct batch *b, struct mg_op *op) {
   return rc;
 }
 
+/* What need not survive a loss of power still must not take with it what does: its pages are on the disk before the
+ * head that points to them (MDB_NOSYNC would leave their order to the kernel); only the head itself may wait. */
 static void set_sync(struct mg_env *e, int sync) {
-  if (e->nosync == !sync) return;
-  mdb_env_set_flags(e->mdb, MDB_NOSYNC, !sync);
-  e->nosync = !sync;
+  if (e->lazy == !sync) return;
+  mdb_env_set_flags(e->mdb, MDB_NOMETASYNC, !sync);
+  e->lazy = !sync;
 }
 
 static int batch_body(void *arg) {
