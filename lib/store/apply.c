@@ -95,7 +95,7 @@ int mg_apply(struct mg_env *e, MDB_txn *txn, struct mg_op *op) {
   int there = 0, rc = mdb_get(txn, e->records, &key, &value);
   if (rc && rc != MDB_NOTFOUND) return rc;
   if (!rc) {
-    there = mg_record_decode(key, value, &r) == MCPGW_OK ? 1 : -1;
+    there = mg_record_decode(key, value, &r) == MCPGW_OK && mg_record_intact(value) ? 1 : -1;
     if (there < 0) r = (mcpgw_record){.struct_size = sizeof r, .kind = op->record.kind, .key = op->record.key, .key_len = op->record.key_len};
     if (there > 0 && is_other(&r, &op->record)) {
       op->rc = MCPGW_E_INTERNAL;

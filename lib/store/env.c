@@ -150,7 +150,8 @@ static int open_dbis_in(struct mg_env *e, unsigned txn_flags) {
 /* Reading first: a write transaction would wait for whoever writes. */
 static int open_dbis(void *arg) {
   struct mg_env *e = arg;
-  int rc = open_dbis_in(e, MDB_RDONLY);
+  int rc = mg_short_fill_live(e->mdb);
+  if (!rc) rc = open_dbis_in(e, MDB_RDONLY);
   return rc == MDB_NOTFOUND ? open_dbis_in(e, 0) : rc;
 }
 
@@ -318,8 +319,15 @@ static int sync_dir(const char *path) {
 }
 
 struct copy {
-  const char *path, *to;
+  const char *path, *data, *to;
 };
+
+static int fill(MDB_env *mdb, const char *data) {
+  int fd = open(data, O_RDWR | O_CLOEXEC);
+  int rc = fd >= 0 ? mg_short_fill(mdb, fd) : errno;
+  if (fd >= 0) close(fd);
+  return rc;
+}
 
 /* LMDB's code or errno. Nobody else is there, so LMDB need not lock. */
 static int copy_env(void *arg) {
@@ -331,6 +339,7 @@ static int copy_env(void *arg) {
   mdb_env_set_mapsize(mdb, (size_t)MAP_BYTES);
   mdb_env_set_maxdbs(mdb, 8);
   rc = mdb_env_open(mdb, c->path, MDB_NOLOCK | MDB_RDONLY, 0600);
+  if (!rc) rc = fill(mdb, c->data);
   if (!rc && (fd = open(c->to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)) < 0) rc = errno;
   if (!rc) rc = mdb_env_copyfd2(mdb, fd, MDB_CP_COMPACT);
   if (!rc && fsync(fd) != 0) rc = errno;
@@ -348,7 +357,7 @@ static int compact_locked(const char *path, int lock_fd, struct mg_err *err) {
     return mg_err_set(err, MCPGW_E_INVALID, "the path is too long");
   if (fcntl(lock_fd, F_SETLK, &alone) != 0)
     return mg_err_set(err, MCPGW_E_STATE, "store %s: a process has it open; stop the gateway first", path);
-  struct copy c = {path, fresh};
+  struct copy c = {path, data, fresh};
   int rc = mg_trap_call(copy_env, &c);
   if (!rc && rename(fresh, data) != 0) rc = errno;
   if (rc) unlink(fresh);

@@ -31,7 +31,7 @@ size_t mg_record_len(const mcpgw_record *r); /* bytes of its value in the databa
 void mg_record_encode(const mcpgw_record *r, unsigned char *out);
 /* MCPGW_OK; _UNSUPPORTED: a version we do not know; _PARSE: damaged. *out BORROWS from key and value. */
 int mg_record_decode(MDB_val key, MDB_val value, mcpgw_record *out);
-int mg_record_intact(MDB_val value); /* 1: the checksum holds. decode does not look at it */
+int mg_record_intact(MDB_val value); /* 1: the checksum holds. decode does not look at it: who reads for others does */
 void mg_expiry_key(unsigned char out[16], uint64_t expires_ms, uint64_t version);
 uint64_t mg_be64(const unsigned char *p);
 
@@ -104,6 +104,10 @@ int mg_disk_full(const struct mg_env *e, size_t need); /* 1: that is why a write
  * ours and owns nothing that it would have to free. */
 int mg_trap_call(int (*body)(void *arg), void *arg);
 void mg_trap_install(MDB_env *mdb);
+
+/* ---- short.c: a data file that ends too early. 0, LMDB's code or errno ------------------------------------------ */
+int mg_short_fill_live(MDB_env *mdb);    /* of a store that others may have open */
+int mg_short_fill(MDB_env *mdb, int fd); /* nobody writes meanwhile; fd: of its data file, to write */
 
 /* ---- read.c ------------------------------------------------------------------------------------------------ */
 int mg_env_get(void *env, uint32_t kind, const char *key, size_t key_len, mcpgw_store_cb cb, void *arg);

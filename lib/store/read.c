@@ -62,7 +62,9 @@ static void bump(atomic_uint_fast64_t *n) {
 }
 
 /* A record that cannot be read is no record of ours (another version) or a fault that is told. */
-static int judge(struct mg_env *e, int rc) {
+static int decode(struct mg_env *e, MDB_val key, MDB_val value, mcpgw_record *out) {
+  int rc = mg_record_decode(key, value, out);
+  if (rc == MCPGW_OK && !mg_record_intact(value)) rc = MCPGW_E_PARSE; /* no bytes are better than wrong ones */
   if (rc == MCPGW_E_UNSUPPORTED) {
     bump(&e->n_foreign);
     return MCPGW_E_NOT_FOUND;
@@ -99,7 +101,7 @@ int mg_env_get(void *env, uint32_t kind, const char *key, size_t key_len, mcpgw_
   struct lookup l = {txn, e->records, {inner.len, inner.bytes}, {0, NULL}};
   mdb_rc = mg_trap_call(lookup, &l);
   if (mdb_rc && mdb_rc != MDB_NOTFOUND) mg_env_break(e, "reading", mdb_rc);
-  rc = mdb_rc ? mg_mdb_rc(mdb_rc) : judge(e, mg_record_decode(l.key, l.value, &r));
+  rc = mdb_rc ? mg_mdb_rc(mdb_rc) : decode(e, l.key, l.value, &r);
   if (rc == MCPGW_OK && !mg_slice_eq(mg_slice(r.key, r.key_len), mg_slice(key, key_len))) rc = MCPGW_E_NOT_FOUND;
   if (rc == MCPGW_OK) cb(arg, rc, &r);
   mg_reader_give(e, txn, mdb_rc != MDB_PANIC);
@@ -145,7 +147,7 @@ static int scan_chunk(struct walk *w, const struct mg_inner_key *from, size_t fr
   int left = SCAN_CHUNK, more = 1, mdb_rc = mg_trap_call(walk_open, w);
   for (; !mdb_rc && more && begins_with(w->key, from, from_len); mdb_rc = mg_trap_call(walk_next, w)) {
     mcpgw_record r;
-    int rc = judge(w->e, mg_record_decode(w->key, w->value, &r));
+    int rc = decode(w->e, w->key, w->value, &r);
     if (rc == MCPGW_OK && mg_slice_starts(mg_slice(r.key, r.key_len), prefix) && cb(arg, MCPGW_OK, &r) != 0) break;
     if (--left) continue;
     memcpy(w->at, w->key.mv_data, w->at_len = w->key.mv_size);

@@ -1,1 +1,1 @@
-store := store env record read queue apply care owner
+store := store env record read queue apply care owner short

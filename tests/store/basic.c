@@ -314,14 +314,22 @@ START_TEST(records_of_another_version_are_passed_over_and_kept) {
 }
 END_TEST
 
-START_TEST(check_finds_rotten_bytes) {
+START_TEST(rotten_bytes_are_found) {
   const char *dir = scratch();
+  struct told t;
+  struct seen seen = {0};
   mcpgw_store *s = open_store(dir, 0);
   char *json = NULL;
   ck_assert_int_eq(put_d(s, K, "a", "a value of some length"), MCPGW_OK);
   mcpgw_store_unref(s);
   tamper(dir, "a", 45, '!');
   s = open_store(dir, 0);
+  ck_assert_int_eq(get_text(s, K, "a", NULL), MCPGW_E_IO); /* nor are they given out for what was written */
+  ck_assert_int_eq(mcpgw_store_scan(s, K, NULL, 0, see, &seen), MCPGW_OK);
+  ck_assert_str_eq(seen.keys, "");
+  ck_assert_int_eq(insert_d(s, K, "a", "mine", &t), MCPGW_E_EXISTS);
+  ck_assert_uint_eq(t.version, 0);
+  ck_assert_int_ge(stat_of(s, "damaged"), 2);
   ck_assert_int_eq(mcpgw_store_check(s, &json), MCPGW_E_PARSE);
   ck_assert_int_eq(number_in(json, "damaged"), 1);
   mcpgw_free(json);
@@ -616,7 +624,7 @@ Suite *store_basic_suite(void) {
   tcase_add_test(t, a_handle_that_is_not_open_says_so);
   tcase_add_test(t, bad_arguments_are_returned);
   tcase_add_test(t, records_of_another_version_are_passed_over_and_kept);
-  tcase_add_test(t, check_finds_rotten_bytes);
+  tcase_add_test(t, rotten_bytes_are_found);
   tcase_add_test(t, an_assertion_of_lmdb_ends_nobody);
   tcase_add_test(t, records_expire_when_the_clocks_agree);
   tcase_add_test(t, a_forked_child_may_not_touch_it_but_may_open_it);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -157,6 +158,75 @@ START_TEST(a_dead_writer_holds_nobody_up) {
 }
 END_TEST
 
+/* ---- a file that ends too early: reading behind its end would be SIGBUS, the end of the host ----------------------- */
+
+static off_t size_of(const char *file) {
+  struct stat st;
+  ck_assert_int_eq(stat(file, &st), 0);
+  return st.st_size;
+}
+
+START_TEST(a_file_that_was_cut_short_is_a_fault_with_a_name) {
+  const char *dir = scratch();
+  char file[300], key[16], value[251];
+  memset(value, 'v', sizeof value - 1);
+  value[sizeof value - 1] = '\0';
+  snprintf(file, sizeof file, "%s/data.mdb", dir);
+  mcpgw_store *s = open_store(dir, 0), *again;
+  for (int i = 0; i < 200; i++) {
+    snprintf(key, sizeof key, "k%d", i);
+    ck_assert_int_eq(put_d(s, K, key, value), MCPGW_OK);
+  }
+  mcpgw_store_unref(s);
+  for (off_t left = size_of(file) - 4096; left >= 8192; left -= 4096) {
+    int bad = 0;
+    char *json = NULL;
+    ck_assert_int_eq(truncate(file, left), 0);
+    ck_assert_int_eq(mcpgw_store_new(&again), MCPGW_OK);
+    int rc = mcpgw_store_open(again, dir, strlen(dir), NULL);
+    if (rc != MCPGW_OK) ck_assert_str_ne(mcpgw_store_error(again), "");
+    for (int i = 0; rc == MCPGW_OK && i < 200; i++) {
+      char text[256];
+      snprintf(key, sizeof key, "k%d", i);
+      if (get_text(again, K, key, text) != MCPGW_OK) bad++;
+      else ck_assert_str_eq(text, value); /* what is told is right */
+    }
+    if (rc == MCPGW_OK && bad) ck_assert_int_eq(mcpgw_store_check(again, &json), MCPGW_E_PARSE);
+    mcpgw_free(json);
+    mcpgw_store_unref(again);
+  }
+  ck_assert_int_eq(mcpgw_store_new(&again), MCPGW_OK);
+  ck_assert_int_eq(mcpgw_store_compact(again, dir, strlen(dir)), MCPGW_E_PARSE);
+  mcpgw_store_unref(again);
+  scratch_done();
+}
+END_TEST
+
+/* The last pages of the file are free here: a transaction that takes and gives back such pages does not write them. */
+START_TEST(a_file_that_is_short_and_whole_is_no_fault) {
+  const char *dir = scratch();
+  char file[300], *big = malloc(300000);
+  snprintf(file, sizeof file, "%s/data.mdb", dir);
+  memset(big, 'b', 299999);
+  big[299999] = '\0';
+  mcpgw_store *s = open_store(dir, 0);
+  ck_assert_int_eq(put_d(s, K, "big", big), MCPGW_OK);
+  ck_assert_int_eq(delete_d(s, K, "big"), MCPGW_OK);
+  for (int i = 0; i < 20; i++) ck_assert_int_eq(put_d(s, K, "a", "x"), MCPGW_OK); /* what is used lies in front */
+  mcpgw_store_unref(s);
+  off_t before = size_of(file);
+  ck_assert_int_eq(truncate(file, before - 3 * 4096), 0);
+  s = open_store(dir, 0);
+  ck_assert_int_eq(size_of(file), before);
+  ck_assert_int_eq(get_text(s, K, "a", NULL), MCPGW_OK);
+  for (int i = 0; i < 6; i++) ck_assert_int_eq(put_d(s, K, i % 2 ? "b" : "c", big), MCPGW_OK);
+  ck_assert_int_eq(check_store(s), MCPGW_OK);
+  mcpgw_store_unref(s);
+  free(big);
+  scratch_done();
+}
+END_TEST
+
 Suite *store_crash_suite(void) {
   Suite *s = suite_create("store");
   TCase *t = tcase_create("crash");
@@ -165,6 +235,8 @@ Suite *store_crash_suite(void) {
   tcase_add_test(t, async_survives_kill_9_too);
   tcase_add_test(t, dead_readers_are_cleared_away);
   tcase_add_test(t, a_dead_writer_holds_nobody_up);
+  tcase_add_test(t, a_file_that_was_cut_short_is_a_fault_with_a_name);
+  tcase_add_test(t, a_file_that_is_short_and_whole_is_no_fault);
   suite_add_tcase(s, t);
   return s;
 }
