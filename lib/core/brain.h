@@ -587,6 +587,8 @@ void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b, uint64_t no
 
 /* ---- restore.c ------------------------------------------------------------------------------------------------ */
 /* A request on its way to an upstream: is it one whose effect a new link must be given again? */
+/* Why a subscription cannot be remembered; NULL: it can, or it is none. */
+const char *mg_restore_refuses(const struct mg_ctx *ctx, const struct mg_upstream *up, const struct mg_msg *m);
 void mg_restore_note(struct mg_ctx *ctx, const struct mg_msg *m, struct mg_upstream *up);
 void mg_restore_forget(struct mg_ctx *ctx, const struct mg_upstream *up, struct mg_slice uri); /* uri: raw JSON, as all here */
 int mg_restore_has(const struct mg_ctx *ctx, const struct mg_upstream *up, struct mg_slice uri);

@@ -11,6 +11,7 @@
 #define QUEUE_MAX ((size_t)8 << 20)  /* bytes a reader may lag behind, the final message apart */
 #define REPLAY_EVENTS 256
 #define REPLAY_BYTES ((size_t)1 << 20)
+#define EVENT_EXTRA ((size_t)4096)    /* at most, around a message */
 #define REPLAY_SHARE 4                /* part of limits.memory_bytes that all streams together may remember */
 #define KEEP_BYTES ((size_t)64 << 10) /* a finished stream that remembers more is not kept */
 #define RETRY_MS 1000                 /* told to clients that may resume */
@@ -233,6 +234,28 @@ static void remember(struct mg_stream *st, const struct mg_seg *segs, size_t n) 
   mg_replay_add(&st->replay, st->seq, segs, n, room);
 }
 
+/* The answer to a call is too long to be remembered for its client, which is away: an error in its place is not.
+ * Consumes segs. 0: not even that can be said, and who comes back finds nothing. */
+static size_t in_place_of(struct mg_stream *st, struct mg_seg *segs, size_t n) {
+  struct mg_msg m;
+  struct mg_wire_fault why;
+  struct mg_buf b;
+  mg_blob *whole = NULL, *error = NULL;
+  struct mg_fault f = {.reason = MG_WHY_PAYLOAD_TOO_LARGE, .delivered = MCPGW_DELIVERED_YES,
+                       .text = "the answer came while the connection was lost, and is too long (over 1 MiB) to be kept"};
+  mg_buf_init(&b, 4096);
+  int rc = mg_segs_join(&st->gw->budget, segs, n, &whole);
+  if (rc == MCPGW_OK) rc = mg_wire_parse(mg_blob_slice(whole), &m, &why);
+  if (rc == MCPGW_OK) rc = mg_build_error(&b, mg_msg_raw(&m, MG_S_ID), &f);
+  if (rc == MCPGW_OK) error = mg_blob_copy(NULL, b.ptr, b.len);
+  mg_buf_done(&b);
+  mg_blob_unref(whole);
+  st->replay.dropped++;
+  if (error) segs[0] = (struct mg_seg){error, mg_blob_slice(error).ptr, mg_blob_len(error)};
+  else mg_replay_drop_to(&st->replay, st->seq);
+  return error != NULL;
+}
+
 /* One message as an event: remembered where it may be asked for again, written where somebody listens.
  * Consumes segs. */
 static void send_event(struct mg_stream *st, struct mg_seg *segs, size_t n, int final) {
@@ -241,6 +264,7 @@ static void send_event(struct mg_stream *st, struct mg_seg *segs, size_t n, int 
   char id[48] = "";
   int rc;
   st->seq++;
+  if (final && !st->x && mg_segs_len(segs, n) > REPLAY_BYTES - EVENT_EXTRA && !(n = in_place_of(st, segs, n))) return;
   if (st->session) event_id(st, st->seq, id);
   rc = mg_sse_event(mg_slice_z(id), segs, n, out, &n_out);
   if (rc == MCPGW_E_LIMIT) {

@@ -161,6 +161,37 @@ START_TEST(subscriptions_are_counted) {
 }
 END_TEST
 
+START_TEST(what_is_remembered_of_a_client_has_a_ceiling) {
+  struct core_rig r;
+  char text[9000], uri[8200];
+  core_up(&r, _i ? ISO("session") : ISO("shared"), NULL);
+  struct client a = client(&r, "{}");
+  struct core_port *p = core_port(&r, 0);
+  for (int i = 0; i < 1024; i++) {
+    snprintf(text, sizeof text, SUBSCRIBE("1", "x://%d"), i);
+    answer(&r, &a, text, "{}");
+  }
+  size_t n = p->n;
+  core_legacy(a.ctx, a.posts, "%s", SUBSCRIBE("2", "x://one-more"));
+  core_has(core_final(a.posts), "OVERLOADED");
+  core_has(core_final(a.posts), "1,024 resources");
+  memset(uri, 'u', sizeof uri - 1);
+  uri[sizeof uri - 1] = 0;
+  snprintf(text, sizeof text, SUBSCRIBE("3", "%s"), uri);
+  core_legacy(a.ctx, a.posts, "%s", text);
+  core_has(core_final(a.posts), "OVERLOADED");
+  ck_assert_uint_eq(p->n, n); /* nothing was sent */
+  snprintf(text, sizeof text, LEVEL("4", "%s"), uri);
+  core_legacy(a.ctx, a.posts, "%s", text);
+  ck_assert_uint_eq(a.ctx->level.len, 0);
+  if (_i) core_error(p, core_last(p)->call, -32602); /* of its own it is the server's to refuse */
+  core_has(core_final(a.posts), "-32602");
+  answer(&r, &a, UNSUBSCRIBE("5", "x://7"), "{}");
+  answer(&r, &a, SUBSCRIBE("6", "x://one-more"), "{}");
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(a_refused_subscription_is_nobodys) {
   struct core_rig r;
   core_up(&r, ISO("shared"), NULL);
@@ -500,6 +531,7 @@ Suite *core_sharing_suite(void) {
   tcase_add_test(t, the_gateway_speaks_for_all_on_a_common_link);
   tcase_add_test(t, subscriptions_are_counted);
   tcase_add_test(t, changes_are_for_those_who_follow_them);
+  tcase_add_loop_test(t, what_is_remembered_of_a_client_has_a_ceiling, 0, 2);
   tcase_add_test(t, a_refused_subscription_is_nobodys);
   tcase_add_test(t, the_most_verbose_level_is_kept_and_each_hears_its_own);
   tcase_add_test(t, a_level_behind_a_merged_view);

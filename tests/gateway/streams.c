@@ -436,6 +436,33 @@ START_TEST(the_channel_remembers_so_much) {
 }
 END_TEST
 
+START_TEST(an_answer_too_long_to_be_kept_is_told) {
+  struct gwt g;
+  struct gwt_http c;
+  char sid[80], id[40], *text = malloc(2 << 20);
+  snprintf(text, 2 << 20, "{\"x\":\"%01200000d\"}", 7);
+  gwt_up(&g, "\"sse_after_ms\":20,\"resume_ms\":5000,", 1);
+  gwt_session(&g, "/mcp", "2025-11-25", sid);
+  gwt_connect(&g, &c);
+  gwt_post(&c, "/mcp", sid, GWT_CALL("\"back\"", "hold"));
+  ck_assert(gwt_stream_has(&c, "retry: ", 2000));
+  last_id(&c, id);
+  gwt_reset(&c);
+  for (int i = 0; i < 20; i++) gwt_turn(&g, 5);
+  gwt_release(&g.servers[0], 0, text);
+  for (int i = 0; i < 20; i++) gwt_turn(&g, 5);
+  gwt_connect(&g, &c);
+  get(&c, sid, id);
+  ck_assert(gwt_stream_has(&c, "\"reason\":\"PAYLOAD_TOO_LARGE\",\"delivered\":\"yes\"", 2000));
+  ck_assert(gwt_stream_has(&c, "\"id\":\"back\",\"error\":", 2000));
+  ck_assert(gwt_stream_over(&c, 2000));
+  ck_assert_int_eq(gwt_stat(&g, "replays_dropped"), 0); /* counted with the stream's end */
+  gwt_close(&c);
+  free(text);
+  gwt_down(&g);
+}
+END_TEST
+
 /* What is kept for clients that may ask again has a ceiling of its own: it takes no room from calls. */
 START_TEST(what_is_remembered_leaves_room) {
   struct gwt g;
@@ -605,6 +632,7 @@ Suite *gateway_streams_suite(void) {
   tcase_set_timeout(t, 30);
   tcase_add_test(t, the_channel_keeps_what_came_before);
   tcase_add_test(t, the_channel_remembers_so_much);
+  tcase_add_test(t, an_answer_too_long_to_be_kept_is_told);
   tcase_add_test(t, what_is_remembered_leaves_room);
   tcase_add_loop_test(t, strange_event_ids, 0, (int)(sizeof bad_ids / sizeof bad_ids[0]));
   suite_add_tcase(s, t);

@@ -106,6 +106,11 @@ static void run(struct mg_call *call, const struct mg_msg *m, uint64_t now_ms) {
   if (mg_pin_check(call, l, m, item, now_ms) != MCPGW_OK) return;
   if (mg_once_enter(call, l->up, m, item, now_ms) != MCPGW_OK) return;
   if (l->modern && m->method == MG_M_TOOLS_CALL && check_params(call, l, m, &item, now_ms) != MCPGW_OK) return;
+  const char *full = l->modern ? NULL : mg_restore_refuses(call->ctx, l->up, m);
+  if (full) {
+    mg_call_fail(call, &(struct mg_fault){.reason = MG_WHY_OVERLOADED, .delivered = MCPGW_DELIVERED_NO, .upstream = l->up->cfg->name, .text = full});
+    return;
+  }
   if (mg_share_request(call, l, m, now_ms) || mg_cache_serve(call, l, m, now_ms)) return;
   if (!item && l->up->cfg->trust_annotations && m->method == MG_M_TOOLS_CALL && l->lists) item = tool_of(call, l, m);
   mg_limits_set(call, l->up, m, item);

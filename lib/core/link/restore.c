@@ -2,12 +2,23 @@
  * anew of a link that replaces another (DESIGN §5). It never answers a client: that was done the first time. */
 #include "core/brain.h"
 
-#define MAX_SUBSCRIPTIONS 1024 /* of one context; further ones are not asked for anew */
+#define MAX_SUBSCRIPTIONS 1024 /* of one context */
+#define MAX_URI 8192           /* bytes, as written */
+
+const char *mg_restore_refuses(const struct mg_ctx *ctx, const struct mg_upstream *up, const struct mg_msg *m) {
+  struct mg_slice uri = mg_msg_raw(m, MG_S_URI);
+  if (m->method != MG_M_SUBSCRIBE || m->s[MG_S_URI].type != MG_JSON_STRING || mg_restore_has(ctx, up, uri)) return NULL;
+  if (uri.len > MAX_URI) return "a URI of more than 8,192 bytes cannot be followed";
+  return ctx->subscriptions && mg_map_count(ctx->subscriptions) >= MAX_SUBSCRIPTIONS
+             ? "1,024 resources are followed in this session already; unsubscribe from some"
+             : NULL;
+}
 
 void mg_restore_note(struct mg_ctx *ctx, const struct mg_msg *m, struct mg_upstream *up) {
   struct mg_slice uri = mg_msg_raw(m, MG_S_URI);
   int rc = MCPGW_OK;
-  if (m->method == MG_M_SET_LEVEL && m->s[MG_S_LEVEL].type == MG_JSON_STRING) {
+  if (m->method == MG_M_SET_LEVEL) {
+    if (mg_share_level(mg_msg_inner(m, MG_S_LEVEL)) < 0) return; /* it may be of any length; the upstream will refuse it */
     mg_text_done(&ctx->level);
     rc = mg_text_set(&ctx->level, mg_msg_raw(m, MG_S_LEVEL));
   } else if (m->method == MG_M_SUBSCRIBE && m->s[MG_S_URI].type == MG_JSON_STRING) {

@@ -7,6 +7,7 @@
 
 #define REFRESH_MS 10000
 #define GATHER_MS 30000
+#define TASK_ID_MAX 1024
 #define URIS (1u << MG_LIST_RESOURCES | 1u << MG_LIST_TEMPLATES)
 
 /* ---- tasks ----------------------------------------------------------------------------------------------- */
@@ -22,8 +23,10 @@ int mg_task_remember(struct mg_call *call, struct mg_slice task_id, struct mg_up
   if (!tasks) return MCPGW_E_NOMEM;
   if (!owner) return MCPGW_E_NOT_FOUND;
   const char *fault = NULL;
-  int rc = mg_map_put(tasks, task_id, owner);
-  if (rc == MCPGW_E_LIMIT) { /* full: one that comes along makes room */
+  int rc = task_id.len <= TASK_ID_MAX ? mg_map_put(tasks, task_id, owner) : MCPGW_E_INVALID;
+  if (rc == MCPGW_E_INVALID) {
+    fault = "its id is longer than 1,024 bytes; it cannot be asked for";
+  } else if (rc == MCPGW_E_LIMIT) { /* full: one that comes along makes room */
     struct mg_slice key;
     size_t it = 0;
     if (mg_map_next(tasks, &it, &key)) mg_map_del(tasks, key);
