@@ -112,6 +112,8 @@ struct mg_upstream {
   struct mg_suspicion suspicion;
   char error[MG_ERR_MAX]; /* why it is not there */
   int crowded;            /* because of a ceiling, or want of memory, of our own */
+  const char *late;       /* while those who waited for it are told: the limit that its handshake passed; else NULL */
+  uint64_t late_ms;       /* how long that is */
   size_t n_ready;         /* links that are READY */
   struct mg_upstream_stats stats;
   struct mg_list feeds;   /* what its listeners share, see feed.h */

@@ -114,8 +114,12 @@ START_TEST(a_handshake_has_a_time_limit) {
   core_tick(&r, 19999);
   ck_assert_int_eq(s->finals, 0);
   core_tick(&r, 1); /* connect_ms + list_ms */
-  core_has(core_final(s), "UPSTREAM_UNAVAILABLE");
+  core_has(core_final(s), "\"reason\":\"UPSTREAM_TIMEOUT\",\"upstream\":\"a\",\"delivered\":\"no\"");
+  core_has(core_final(s), "\"limit\":\"connect_ms + list_ms\",\"limit_ms\":20000");
   core_has(core_final(s), "did not answer initialize within 20000 ms");
+  struct core_sink *t = core_sink(&r);
+  core_initialize(&r, t, 0, 1, NULL); /* who comes later has not waited: it is left alone for a while */
+  core_has(core_final(t), "UPSTREAM_UNAVAILABLE");
   ck_assert_ptr_null(core_sent(r.ports[0], "notifications/cancelled", 0)); /* initialize may not be cancelled */
   core_tick(&r, 1);
   ck_assert_uint_eq(mg_core_contexts(r.core), 0);

@@ -82,7 +82,7 @@ START_TEST(an_upstream_is_what_its_answer_says) {
     r.servers[0].tools = TOOLS; /* and in its own era it is served at once */
     core_session(&r, 0, 1);
   } else {
-    core_has(core_final(s), "UPSTREAM_UNAVAILABLE");
+    core_has(core_final(s), probes[_i].kind == SILENT ? "UPSTREAM_TIMEOUT" : "UPSTREAM_UNAVAILABLE");
     core_has(core_final(s), "\"delivered\":\"no\"");
   }
   core_down(&r);

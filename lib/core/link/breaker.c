@@ -202,6 +202,11 @@ static int refused(struct mg_upstream *up, uint64_t now_ms, struct mg_fault *why
   const char *text = mg_breaker_text(up);
   why->text = *text ? text : "the upstream failed a moment ago";
   why->retry_after_ms = mg_breaker_wait(up, now_ms);
+  if (up->late) { /* it was asked, and this call has waited for it */
+    why->reason = MG_WHY_UPSTREAM_TIMEOUT;
+    why->limit = up->late;
+    why->limit_ms = up->late_ms;
+  }
   up->core->stats.breaker_refused++;
   return 0;
 }

@@ -187,8 +187,15 @@ static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_m
   /* a server that stays silent on stdio, or that answers HTTP 4xx without a modern error, is a legacy one */
   int silent = f->reason == MG_WHY_UPSTREAM_TIMEOUT && !l->cancel_closes;
   int http_4xx = f->code >= 400 && f->code < 500 && f->code != 401 && f->code != 403 && f->code != 429;
-  if (l->modern && (silent || http_4xx)) not_modern(l, http_4xx, now_ms);
-  else mg_link_die(l, f->text ? f->text : "no answer to the handshake", MCPGW_DELIVERED_YES, 1, now_ms);
+  if (l->modern && (silent || http_4xx)) {
+    not_modern(l, http_4xx, now_ms);
+    return;
+  }
+  struct mg_upstream *up = l->up;
+  up->late = f->limit;
+  up->late_ms = f->limit_ms;
+  mg_link_die(l, f->text ? f->text : "no answer to the handshake", MCPGW_DELIVERED_YES, 1, now_ms);
+  up->late = NULL;
 }
 
 static const struct mg_leg_ops initialize_ops = {on_initialize, on_fail};
