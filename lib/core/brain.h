@@ -59,6 +59,7 @@ struct mg_table {
   struct mg_map *by_key, *by_exposed; /* to index + 1 */
   uint64_t fetched_ms, ttl_ms, generation;
   int has_ttl, is_private;
+  uint64_t asked_ms;                 /* when what is there was asked for: no call that came later takes it for its own */
   uint64_t settled_ms, refreshed_ms; /* last success or failure; last refresh on suspicion */
   uint64_t announced_ms;             /* when clients were last told that it is not what it was */
   struct mg_list waiters;
@@ -310,6 +311,7 @@ struct mg_core {
   struct mg_list calls;            /* all of them, listen streams too */
   size_t n_calls;                  /* without listen streams */
   uint64_t numbers;                /* given to contexts and links so far */
+  uint64_t generations;            /* given to lists so far: no two that differ have the same */
   size_t n_queued;                 /* of them, those that wait for a place */
   struct mg_list ready;            /* calls to be stepped in the next turn */
   int draining, ending; /* no new requests; no new links */

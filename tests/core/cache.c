@@ -78,6 +78,18 @@ START_TEST(the_key_is_method_and_parameters) {
 }
 END_TEST
 
+/* Or somebody's _meta would decide what others see. */
+START_TEST(a_member_of_meta_is_no_parameter) {
+  struct core_rig r;
+  up(&r);
+  fetch(&r, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"" MCP_NS
+            "protocolVersion\":\"2026-07-28\",\"" MCP_NS "clientCapabilities\":{},\"cursor\":\"c\"}}}", REPLY);
+  fetch(&r, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"" MCP_NS
+            "protocolVersion\":\"2026-07-28\",\"" MCP_NS "clientCapabilities\":{}},\"cursor\":\"c\"}}", REPLY);
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(what_may_not_be_kept_is_not) {
   static const char *const replies[] = {
       "{\"resultType\":\"complete\",\"tools\":[],\"ttlMs\":0,\"cacheScope\":\"public\"}",
@@ -212,6 +224,7 @@ Suite *core_cache_suite(void) {
   TCase *t = tcase_create("cache");
   tcase_add_test(t, a_reply_is_served_again_while_it_is_fresh);
   tcase_add_test(t, the_key_is_method_and_parameters);
+  tcase_add_test(t, a_member_of_meta_is_no_parameter);
   tcase_add_test(t, what_may_not_be_kept_is_not);
   tcase_add_test(t, a_log_level_asks_for_more_than_the_reply);
   tcase_add_test(t, a_change_drops_it_at_once);

@@ -151,6 +151,71 @@ START_TEST(a_list_that_fails_is_shown_for_a_while_and_marked) {
 }
 END_TEST
 
+static struct core_sink *wants(struct core_rig *r, struct mg_ctx *ctx) {
+  static int id = 100;
+  struct core_sink *s = core_sink(r);
+  core_legacy(ctx, s, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/list\"}", id++);
+  return s;
+}
+
+static void lists(struct core_rig *r, const char *tools) {
+  core_hear(core_port(r, 0), 0, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"tools\":%s}}",
+            (unsigned long long)core_sent(core_port(r, 0), "tools/list", 0)->call, tools);
+}
+
+/* A walk may take long: who comes while it lasts, or after word of a change, is not shown what is older than that.
+ * _i 0: a moment later; 1: in the same moment, after the change. */
+START_TEST(a_fetch_under_way_is_not_for_who_comes_later) {
+  struct core_rig r;
+  core_up(&r, TWO, NULL);
+  if (_i) r.servers[0].caps = CHANGES;
+  r.servers[1].caps = "{}";
+  struct mg_ctx *ctx = core_session(&r, 0, 2);
+  struct core_sink *first = wants(&r, ctx), *late[3];
+  if (_i) core_hear(core_port(&r, 0), 0, "{\"jsonrpc\":\"2.0\",\"method\":\"" CHANGED "\"}");
+  else core_tick(&r, 5);
+  for (int i = 0; i < 3; i++) late[i] = wants(&r, ctx);
+  ck_assert_ptr_null(core_sent(core_port(&r, 0), "tools/list", 1)); /* one at a time */
+  lists(&r, TOOLS("old"));
+  if (!_i) core_has(core_final(first), "a__old");
+  for (int i = 0; i < 3; i++) ck_assert_int_eq(late[i]->finals, 0);
+  r.servers[0].tools = TOOLS("new");
+  core_settle(&r);
+  for (int i = 0; i < 3; i++) core_has(core_final(late[i]), "a__new");
+  ck_assert_int_eq(first->finals, 1);
+  ck_assert_ptr_null(core_sent(core_port(&r, 0), "tools/list", 2)); /* and one for all of them */
+  core_down(&r);
+}
+END_TEST
+
+/* A list that passes by is kept for the other views, but not when it may be older than a change. */
+START_TEST(what_passes_by_after_a_change_is_not_kept) {
+  struct core_rig r;
+  core_up(&r, TWO, NULL);
+  for (int i = 0; i < 2; i++) {
+    r.servers[i].modern = 1;
+    r.servers[i].hints = ",\"ttlMs\":60000,\"cacheScope\":\"public\"";
+  }
+  r.servers[0].tools = TOOLS("old");
+  core_modern(core_sink(&r), MODERN("0", "server/discover", "")); /* the links open */
+  core_settle(&r);
+  core_tick(&r, 1);
+  ck_assert_int_eq(asked(&r, NULL, "a__old"), 1);
+  core_tick(&r, 60000);
+  struct core_sink *s = core_sink(&r);
+  core_say(&r, NULL, s, (struct mg_view){0, 1, 0}, MODERN("1", "tools/list", ""));
+  uint64_t call = core_last(core_port(&r, 0))->call;
+  core_tick(&r, 1);
+  core_hear(core_port(&r, 0), 0, "{\"jsonrpc\":\"2.0\",\"method\":\"" CHANGED "\"}");
+  core_tick(&r, 1);
+  core_result(core_port(&r, 0), call, "{\"tools\":" TOOLS("old") ",\"resultType\":\"complete\",\"ttlMs\":60000,\"cacheScope\":\"public\"}");
+  core_has(core_final(s), "\"old\"");
+  r.servers[0].tools = TOOLS("new");
+  ck_assert_int_eq(asked(&r, NULL, "a__new"), 1);
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(a_private_list_is_one_callers_own) {
   struct core_rig r;
   core_up(&r, TWO, NULL);
@@ -223,6 +288,8 @@ Suite *core_fresh_suite(void) {
   tcase_add_test(t, a_difference_is_told_when_the_server_did_not);
   tcase_add_test(t, listeners_hear_it_too);
   tcase_add_test(t, a_list_that_fails_is_shown_for_a_while_and_marked);
+  tcase_add_loop_test(t, a_fetch_under_way_is_not_for_who_comes_later, 0, 2);
+  tcase_add_test(t, what_passes_by_after_a_change_is_not_kept);
   tcase_add_test(t, a_private_list_is_one_callers_own);
   tcase_add_test(t, callers_who_ask_at_once_get_each_his_own);
   suite_add_tcase(s, t);

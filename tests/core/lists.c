@@ -375,6 +375,7 @@ START_TEST(a_walk_in_circles_ends) {
   struct mg_ctx *ctx;
   struct core_sink *s = begin_list(&r, &ctx);
   page(&r, "[{\"name\":\"x\"}]", ",\"nextCursor\":\"c\"");
+  if (_i) page(&r, "[{\"name\":\"z\"}]", ",\"nextCursor\":\"d\""); /* a wider one */
   page(&r, "[{\"name\":\"y\"}]", ",\"nextCursor\":\"c\"");
   ck_assert_int_eq(s->finals, 1);
   core_has(core_final(s), "\"dev.mcpgw/unavailable\":{\"a\":");
@@ -580,6 +581,26 @@ START_TEST(a_list_that_did_not_change_keeps_its_cursors) {
 }
 END_TEST
 
+/* The new link's first list is another, though each is the first of its link. */
+START_TEST(a_cursor_does_not_outlive_the_link_whose_list_it_points_into) {
+  struct core_rig r;
+  core_up(&r, TWO, NULL);
+  char *tools = many(1001);
+  r.servers[0].tools = tools;
+  struct mg_ctx *ctx = core_session(&r, 0, 2);
+  char *cursor = cursor_of(core_final(ask(&r, ctx, LIST("tools/list"))));
+  memcpy(strstr(tools, "\"t0\""), "\"u0\"", 4);
+  core_tick(&r, 1);
+  core_close(core_port(&r, 0), MCPGW_DELIVERED_NO);
+  core_tick(&r, 2000);
+  core_has(core_final(ask(&r, ctx, LIST("tools/list"))), "\"a__u0\"");
+  core_has(core_final(ask_from(&r, ctx, "tools/list", cursor)), "the list changed");
+  free(cursor);
+  free(tools);
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(cursors_of_another_process_are_refused) {
   struct core_rig r;
   core_up(&r, TWO, NULL);
@@ -626,7 +647,7 @@ Suite *core_lists_suite(void) {
   tcase_add_test(t, lost_state_is_told_though_the_server_cannot_come_back);
   tcase_add_test(t, two_that_are_exposed_alike_are_listed_once_each);
   tcase_add_test(t, a_list_is_walked_to_its_end);
-  tcase_add_test(t, a_walk_in_circles_ends);
+  tcase_add_loop_test(t, a_walk_in_circles_ends, 0, 2);
   tcase_add_loop_test(t, a_walk_has_a_longest_way_and_time, 0, 2);
   tcase_add_test(t, a_list_has_a_longest_length);
   tcase_add_loop_test(t, what_is_no_list_is_not_taken_for_one, 0, 4);
@@ -635,6 +656,7 @@ Suite *core_lists_suite(void) {
   tcase_add_test(t, a_changed_list_is_fetched_again);
   tcase_add_test(t, long_lists_come_in_pages_of_ours);
   tcase_add_test(t, a_list_that_did_not_change_keeps_its_cursors);
+  tcase_add_test(t, a_cursor_does_not_outlive_the_link_whose_list_it_points_into);
   tcase_add_test(t, cursors_of_another_process_are_refused);
   suite_add_tcase(s, t);
   t = tcase_create("routes");

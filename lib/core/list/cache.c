@@ -70,6 +70,7 @@ static int key_of(const struct mg_call *call, const struct mg_msg *m, int is_pri
     mg_buf_adds(&b, mg_span_slice(m->doc, key));
     if (mg_span_streq(m->doc, key, MG_LIT("_meta"))) add_meta(&b, m->doc, value);
     else mg_buf_adds(&b, mg_span_slice(m->doc, value));
+    mg_buf_addc(&b, ','); /* what stands in _meta is no parameter */
   }
   add_owner(&b, call, is_private);
   if (mg_buf_rc(&b) == MCPGW_OK) mg_sha256(mg_buf_slice(&b), out);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/listen/feed.h"
+#include "crypt/seal.h"
 
 #define TTL_CAP_MS 300000
 #define ANNOUNCE_MS 10000
@@ -16,7 +17,8 @@ struct mg_load { /* a fetch under way: pages collect here and replace the table 
   char *principal;        /* for whom it was asked; NULL: the link is one caller's anyway */
   struct mg_table next;
   char *cursor;      /* raw JSON of the last nextCursor */
-  uint64_t until_ms; /* of the whole walk: a server may not drip a thousand pages */
+  struct mg_map *cursors; /* hashes of all so far */
+  uint64_t asked_ms, until_ms; /* until: of the whole walk: a server may not drip a thousand pages */
   int outdated;      /* the server said meanwhile that the list changes: what comes may be older */
 };
 
@@ -42,6 +44,7 @@ static void load_free(struct mg_load *load) {
   if (!load) return;
   mg_table_clear(&load->next);
   mg_free(load->cursor);
+  mg_map_free(load->cursors);
   mg_free(load->principal);
   mg_free(load);
 }
@@ -73,7 +76,7 @@ void mg_catalog_changed(struct mg_link *l, int kind, uint64_t now_ms) {
   for (struct mg_table *t; (t = mg_audience_next(l, kind, &at));) {
     t->told = 1;
     if (t->load) t->load->outdated = 1;
-    else t->settled_ms = 0; /* no call may take what was fetched in this very millisecond for its own */
+    else t->settled_ms = t->asked_ms = 0; /* no call may take what was fetched in this very millisecond for its own */
   }
 }
 
@@ -97,7 +100,7 @@ static void announce(struct mg_link *l, int kind, struct mg_table *t, uint64_t n
 }
 
 /* The new contents replace the old ones; waiters and history stay. Cursors hold as long as nothing changed. */
-static void install(struct mg_link *l, int kind, struct mg_table *t, struct mg_table *next, uint64_t now_ms) {
+static void install(struct mg_link *l, int kind, struct mg_table *t, struct mg_table *next, uint64_t asked_ms, uint64_t now_ms) {
   int known = t->generation != 0, changed = !known || !same_items(t, next);
   mg_table_clear(t);
   t->pages = next->pages;
@@ -115,7 +118,8 @@ static void install(struct mg_link *l, int kind, struct mg_table *t, struct mg_t
   t->state = MG_TABLE_READY;
   t->stale = t->failed = 0;
   t->fetched_ms = t->settled_ms = now_ms;
-  if (changed) t->generation++;
+  t->asked_ms = asked_ms;
+  if (changed) t->generation = ++l->core->generations;
   if (changed && known) announce(l, kind, t, now_ms);
   t->told = 0;
 }
@@ -131,7 +135,7 @@ static struct mg_table *belongs(struct mg_link *l, int kind, const char *princip
   if (next->is_private && !common->is_private) { /* nobody reads the common one from here on */
     mg_table_clear(common);
     common->state = MG_TABLE_UNKNOWN;
-    common->settled_ms = 0;
+    common->settled_ms = common->asked_ms = 0;
   }
   common->is_private = next->is_private;
   return !next->is_private ? common : principal ? mg_audience_own(l, kind, principal) : NULL;
@@ -146,6 +150,12 @@ static void failed(struct mg_load *load, const char *why, uint64_t now_ms) {
          mg_method_name(list_method[load->kind]), "reason", why, (char *)0);
 }
 
+/* Who came after the server had said that the list changes wants one that was asked for after that. */
+static uint64_t asked_at(const struct mg_load *load) {
+  uint64_t changed = load->link->changed_ms;
+  return load->outdated && load->asked_ms >= changed ? changed - 1 : load->asked_ms;
+}
+
 static void settle(struct mg_load *load, const char *failure, uint64_t now_ms) {
   struct mg_link *l = load->link;
   struct mg_table *t = load->table, *to;
@@ -153,7 +163,7 @@ static void settle(struct mg_load *load, const char *failure, uint64_t now_ms) {
   if (failure) {
     failed(load, failure, now_ms);
   } else if ((to = belongs(l, load->kind, load->principal, &load->next))) {
-    install(l, load->kind, to, &load->next, now_ms);
+    install(l, load->kind, to, &load->next, asked_at(load), now_ms);
     to->stale = load->outdated;
     if (t != to && t->state == MG_TABLE_LOADING) t->state = MG_TABLE_UNKNOWN;
     l->core->stats.lists_fetched++;
@@ -168,12 +178,16 @@ static void settle(struct mg_load *load, const char *failure, uint64_t now_ms) {
 
 static void next_page(struct mg_load *load, const struct mg_msg *m, uint64_t now_ms) {
   struct mg_slice cursor = mg_msg_raw(m, MG_S_R_CURSOR);
-  if (load->cursor && mg_slice_eqz(cursor, load->cursor)) {
+  unsigned char hash[MG_HASH_LEN];
+  mg_sha256(cursor, hash);
+  if (!load->cursors) load->cursors = mg_map_new(MG_MAX_PAGES);
+  int rc = load->cursors ? mg_map_put(load->cursors, mg_slice(hash, sizeof hash), load) : MCPGW_E_NOMEM;
+  if (rc == MCPGW_E_EXISTS) {
     settle(load, "the same cursor came twice", now_ms);
     return;
   }
   mg_free(load->cursor);
-  load->cursor = cursor.len <= CURSOR_MAX ? mg_memdup(cursor.ptr, cursor.len) : NULL;
+  load->cursor = rc == MCPGW_OK && cursor.len <= CURSOR_MAX ? mg_memdup(cursor.ptr, cursor.len) : NULL;
   if (!load->cursor || fetch_page(load, now_ms) != MCPGW_OK) settle(load, "the next page could not be asked for", now_ms);
 }
 
@@ -258,7 +272,8 @@ uint64_t mg_catalog_left(const struct mg_link *l, int kind, const struct mg_tabl
 
 static int fresh_enough(const struct mg_link *l, int kind, const struct mg_table *t, const struct mg_call *call,
                         uint64_t now_ms) {
-  if (t->settled_ms && t->settled_ms >= call->created_ms) return 1; /* fetched for this very call */
+  uint64_t at = t->failed ? t->settled_ms : t->asked_ms;
+  if (at && at >= call->created_ms) return 1; /* fetched for this very call */
   return mg_catalog_left(l, kind, t, now_ms) > 0;
 }
 
@@ -275,6 +290,7 @@ static int start(struct mg_link *l, int kind, struct mg_table *t, const struct m
   load->link = l;
   load->table = t;
   load->kind = kind;
+  load->asked_ms = now_ms;
   load->until_ms = now_ms + l->up->cfg->timeouts.total_ms;
   int rc = fetch_page(load, now_ms);
   if (rc != MCPGW_OK) {
@@ -360,7 +376,8 @@ void mg_catalog_learn(struct mg_link *l, int kind, const struct mg_call *call, m
   if (m->s[slot].type != MG_JSON_ARRAY) return;
   if (needs_a_look(l, mg_msg_raw(m, slot))) leave_out(l, kind, m, slot, text, edits);
   if (!l->lists || !whole || m->s[MG_S_R_CURSOR].type == MG_JSON_STRING || mg_catalog_table(l, kind, call)->load) return;
+  if (call->created_ms <= l->changed_ms) return; /* the server has said since that it changes: it may be older */
   if (mg_table_add_page(l, kind, &next, bytes, m) == MCPGW_OK && (to = belongs(l, kind, mg_call_principal(call), &next)))
-    install(l, kind, to, &next, now_ms);
+    install(l, kind, to, &next, call->created_ms, now_ms);
   mg_table_clear(&next);
 }
