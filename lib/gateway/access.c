@@ -15,11 +15,6 @@ static struct mg_slice bare_host(struct mg_slice host) {
   return colon ? mg_slice(host.ptr, (size_t)(colon - host.ptr)) : host;
 }
 
-static int is_loopback(struct mg_slice host) {
-  host = bare_host(host);
-  return mg_slice_ieqz(host, "localhost") || mg_slice_eqz(host, "127.0.0.1") || mg_slice_eqz(host, "::1");
-}
-
 /* An address is no name: nobody can point it elsewhere. */
 static int is_address(struct mg_slice host) {
   int dots = 0;
@@ -30,6 +25,13 @@ static int is_address(struct mg_slice host) {
     else if (host.ptr[i] < '0' || host.ptr[i] > '9') return 0;
   }
   return dots == 3;
+}
+
+/* All of 127/8 is this machine. */
+static int is_loopback(struct mg_slice host) {
+  struct mg_slice bare = bare_host(host);
+  if (mg_slice_ieqz(bare, "localhost") || mg_slice_eqz(bare, "::1")) return 1;
+  return mg_slice_starts(bare, MG_LIT("127.")) && is_address(host);
 }
 
 /* "https://a.example:8443/mcp" -> "https://a.example:8443" */
@@ -63,7 +65,7 @@ static int origin_ok(const struct mg_config *c, struct mg_slice origin) {
   struct mg_slice ours = origin_of(c->public_url);
   if (listed(c->allowed_origins, origin)) return 1;
   if (ours.len && mg_slice_ieq(origin, ours)) return 1;
-  return is_loopback(host_of(origin));
+  return !(origin.len && memchr(origin.ptr, '@', origin.len)) && is_loopback(host_of(origin)); /* no browser names a user */
 }
 
 int mg_access_check(struct mcpgw_gateway *gw, struct mg_exchange *x, const struct mg_http_request *r, const char **why) {

@@ -260,8 +260,10 @@ static int count_batch(struct mg_slice doc, struct batch *b) {
   return more < 0 ? MCPGW_E_PARSE : MCPGW_OK;
 }
 
+/* The batch was JSON, so its members are: what is none of ours is no request ("[1,2,3]" in JSON-RPC 2.0). */
 static void member_error(struct mg_sink *sink, const struct mg_wire_fault *why) {
-  struct mg_fault f = {.code = why->code, .delivered = -1, .text = why->text};
+  int scalar = why->code == MG_RPC_PARSE;
+  struct mg_fault f = {.code = MG_RPC_REQUEST, .delivered = -1, .text = scalar ? "a message is a JSON object" : why->text};
   struct mg_buf b;
   struct mg_seg seg = {NULL, NULL, 0};
   mg_buf_init(&b, 4096);
@@ -305,6 +307,7 @@ static void post_batch(struct post *p, struct mg_slice doc) {
                                                           : "a batch has 1 to 64 members");
     return;
   }
+  if (!version_ok(p, none)) return;
   struct mg_ctx *ctx = find_session(p, none);
   if (!ctx) return;
   if (!mg_revision_has_batches(mg_ctx_revision(ctx))) {
@@ -374,6 +377,7 @@ static void on_get(struct post *p) {
     plain(p->gw, p->x, 406, "", "send Accept: text/event-stream\n");
     return;
   }
+  if (!version_ok(p, mg_slice(NULL, 0))) return;
   struct mg_ctx *ctx = find_session(p, mg_slice(NULL, 0));
   if (ctx && mg_session_get(session_of(ctx), p->x, last) != MCPGW_OK)
     refuse(p, 400, mg_slice(NULL, 0), MG_RPC_REQUEST, "this Last-Event-ID is not remembered any more");
@@ -384,6 +388,7 @@ static void on_delete(struct post *p) {
     plain(p->gw, p->x, 405, "Allow: POST\r\n", "this revision has no sessions\n");
     return;
   }
+  if (!version_ok(p, mg_slice(NULL, 0))) return;
   struct mg_ctx *ctx = find_session(p, mg_slice(NULL, 0));
   if (!ctx) return;
   mg_core_end(p->gw->core, ctx, "the client ended the session");

@@ -625,6 +625,9 @@ START_TEST(the_level_is_told_to_all_that_log) {
   r.servers[1].caps = "{\"tools\":{}}";
   struct mg_ctx *ctx = core_session(&r, 0, 3);
   struct core_sink *s = core_sink(&r);
+  core_has(core_final(ask(&r, ctx, REQ("logging/setLevel", "\"level\":\"loud\""))), "\"code\":-32602");
+  core_has(core_final(ask(&r, ctx, REQ("logging/setLevel", ""))), "\"code\":-32602");
+  ck_assert_ptr_null(core_sent(core_port(&r, 0), "logging/setLevel", 0));
   core_legacy(ctx, s, REQ("logging/setLevel", "\"level\":\"info\""));
   ck_assert_ptr_nonnull(core_sent(core_port(&r, 0), "logging/setLevel", 0));
   ck_assert_ptr_null(core_sent(core_port(&r, 1), "logging/setLevel", 0));

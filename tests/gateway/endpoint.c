@@ -43,6 +43,8 @@ static const struct {
     {"POST", "/mcp", JSON BOTH, "[]", 400},
     {"POST", "/mcp", JSON BOTH "MCP-Protocol-Version: 1999-01-01\r\n", PING, 400},
     {"POST", "/mcp", JSON BOTH "Origin: http://evil.example\r\n", PING, 403},
+    {"POST", "/mcp", JSON BOTH "Origin: http://localhost:x@evil.example\r\n", PING, 403},
+    {"POST", "/mcp", JSON BOTH "Origin: http://127.evil.example\r\n", PING, 403},
     {"POST", "/mcp", JSON BOTH "Origin: http://127.0.0.1:99\r\n", PING, 400},
     {"POST", "/mcp", JSON BOTH "Origin: null\r\n", PING, 403},
     {"POST", "/mcp", JSON BOTH "Origin: http://localhost.evil.example\r\n", PING, 403},
@@ -54,6 +56,9 @@ static const struct {
     {"DELETE", "/mcp", "", "", 400},
     {"DELETE", "/mcp", "Mcp-Session-Id: 0123456789abcdef0123456789abcdef\r\n", "", 404},
     {"DELETE", "/mcp", "MCP-Protocol-Version: 2026-07-28\r\n", "", 405},
+    {"DELETE", "/mcp", "Mcp-Session-Id: 0123456789abcdef0123456789abcdef\r\nMCP-Protocol-Version: 1999-01-01\r\n", "", 400},
+    {"GET", "/mcp", "Accept: text/event-stream\r\nMcp-Session-Id: 0123456789abcdef0123456789abcdef\r\nMCP-Protocol-Version: 1999-01-01\r\n", "", 400},
+    {"POST", "/mcp", JSON BOTH "Mcp-Session-Id: 0123456789abcdef0123456789abcdef\r\nMCP-Protocol-Version: 1999-01-01\r\n", "[" PING "]", 400},
     {"OPTIONS", "/mcp", "", "", 204},
     /* modern */
     {"POST", "/mcp", JSON BOTH GWT_MODERN_HEADERS("server/discover"), GWT_MODERN("1", "server/discover", ""), 200},
@@ -84,6 +89,7 @@ static const struct {
   int ok;
 } hosts[] = {
     {"127.0.0.1", 1}, {"localhost:1234", 1}, {"[::1]:80", 1}, {"evil.example", 0}, {"127.0.0.1.evil.example", 0},
+    {"127.0.0.2", 1}, {"127.1.2.3:80", 1}, {"127.evil.example", 0}, {"127.0.0", 0}, {"127.0.0.1.", 0},
     {"mine.example", 1}, {"mine.example:8080", 1}, {"pub.example", 1}, {"192.168.0.1", 0}, {"localhost.evil.example", 0},
 };
 

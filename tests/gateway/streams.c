@@ -532,15 +532,16 @@ START_TEST(batches_are_answered_as_batches) {
   gwt_up(&g, "", 1);
   gwt_session(&g, "/mcp", "2025-03-26", sid);
   ck_assert_int_eq(gwt_ask(&g, "/mcp", sid, "[" GWT_CALL("1", "echo") ",{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"ping\"},{\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"},"
-                                            "{\"id\":3},{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{}}]", &body), 200);
+                                            "{\"id\":3},{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{}},1]", &body), 200);
   ck_assert_int_eq(body[0], '[');
   ck_assert_int_eq(body[strlen(body) - 1], ']');
   gwt_has(body, "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}");
   gwt_has(body, "{\"jsonrpc\":\"2.0\",\"id\":3,\"error\":{\"code\":-32600");
+  gwt_has(body, "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600");
   gwt_has(body, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":");
   int n = 0;
   for (char *p = body; (p = strstr(p, "\"jsonrpc\"")); p++) n++;
-  ck_assert_int_eq(n, 3);
+  ck_assert_int_eq(n, 4);
   free(body);
   ck_assert_int_eq(gwt_ask(&g, "/mcp", sid, "[{\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"},{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{}}]", NULL), 202);
   gwt_down(&g);

@@ -161,6 +161,10 @@ static int tell_level(struct mg_call *call, struct mg_link *l, const struct mg_m
 
 static void set_level(struct mg_call *call, const struct mg_msg *m, uint64_t now_ms) {
   size_t sent = 0;
+  if (mg_share_level(mg_msg_inner(m, MG_S_LEVEL)) < 0) {
+    mg_call_error(call, MG_RPC_PARAMS, "unknown log level", mg_slice(NULL, 0));
+    return;
+  }
   mg_restore_note(call->ctx, m, call->core->ups[call->view.first]);
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
