@@ -9,10 +9,16 @@
 #define ALL_KINDS ((1u << PROBE_KINDS) - 1)
 #define SERVER_INFO "io.modelcontextprotocol/serverInfo"
 
-/* DESIGN section 5, in these words. */
-static const char boundary[] =
-    "Without a handle the boundary is the principal (no SDK echoes ours today): its "
-    "default context holds quotas and, for `session` upstreams, one link.";
+/* DESIGN section 5, in these words, and what stands in their place when contexts.no_handle says otherwise. */
+static const char *boundary(const struct target *t) {
+  const char *mode = mcpgw_config_no_handle(t->config);
+  if (strcmp(mode, "fresh") == 0)
+    return "Without a handle each modern call has a context of its own and is given its handle (contexts.no_handle is fresh).";
+  if (strcmp(mode, "refuse") == 0)
+    return "Without a handle modern calls are refused; \"new\" opens a context (contexts.no_handle is refuse).";
+  return "Without a handle the boundary is the principal (no SDK echoes ours today): its "
+         "default context holds quotas and, for `session` upstreams, one link.";
+}
 
 struct hello { /* what a server said of itself */
   const char *era;
@@ -87,7 +93,7 @@ static void print_report(const struct target *t, const struct probes *ps) {
   for (size_t i = 0; ps && i < ps->n; i++) print_server(&ps->items[i], width, colour);
   for (size_t i = 0; !ps && i < mcpgw_config_servers(t->config); i++)
     printf("  %-*s  not started\n", width, mcpgw_config_server_slug(t->config, i));
-  printf("%s\n", boundary);
+  printf("%s\n", boundary(t));
 }
 
 /* ---- for programs ---------------------------------------------------------------------------- */
@@ -137,7 +143,7 @@ static void json_report(const struct target *t, const struct probes *ps) {
     quote(mcpgw_config_note(t->config, i));
   }
   putchar(']');
-  member("contexts", boundary);
+  member("contexts", boundary(t));
   puts("}");
 }
 
@@ -169,6 +175,7 @@ int cmd_check(const struct args *a) {
   struct target t;
   int rc = target_load_only(&t, a);
   if (rc == EXIT_OK) rc = target_start(&t, a, 1);
+  if (rc == EXIT_OK) rc = target_may_listen(&t);
   if (rc != EXIT_OK) {
     if (a->given & OPT_JSON && rc == EXIT_CONFIG) json_refusal(&t);
   } else if (!(a->given & OPT_OFFLINE)) {

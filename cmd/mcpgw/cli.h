@@ -113,6 +113,8 @@ int target_load_only(struct target *t, const struct args *a); /* no operand may 
 int target_load_pins(struct target *t, const struct args *a, uint32_t pins); /* the same; MCPGW_PINS_* */
 int target_is_url(const char *s);
 int target_start(struct target *t, const struct args *a, int quiet); /* makes the gateway */
+int target_may_listen(struct target *t);        /* EXIT_CONFIG, said: an address that serve would refuse */
+int target_has_servers(const struct target *t); /* EXIT_CONFIG, said: there is none */
 /* Where a user's state is kept: name, or when that is NULL nothing, is added to it. EXIT_USAGE: nobody knows where. */
 int state_home(char *out, size_t cap, const char *name);
 /* Loads CONFIG again and gives it to the gateway; what is wrong goes to the log, and everything stays. */

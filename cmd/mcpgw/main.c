@@ -27,13 +27,15 @@ static const struct command {
      "  --ephemeral            keep nothing on disk\n"
      "  --hints                tell on stderr what to try next, terminal or not"},
     {"stdio", SERVICE, cmd_stdio, "mcpgw stdio CONFIG | URL | -- COMMAND...",
-     "The same for one client on stdin and stdout: what desktop agents start."},
+     "Serve one client on stdin and stdout: what desktop agents start.\n"
+     "  --ephemeral  keep nothing on disk"},
     {"check", OPT_JSON | OPT_OFFLINE | OPT_TIMEOUT | OPT_LOG_LEVEL | OPT_LOG_FORMAT | OPT_INSECURE, cmd_check,
      "mcpgw check CONFIG | URL | -- COMMAND...",
      "Check the configuration, then start every server and tell what it is, or why it fails.\n"
      "  --offline     start nothing\n"
      "  --json        for programs\n"
-     "  --timeout MS  for all of it (60000)"},
+     "  --timeout MS  for all of it (60000)\n"
+     "  --insecure-plain-http  as serve would be given it"},
     {"tools", OPT_JSON | OPT_SERVER | OPT_TIMEOUT | OPT_LOG_LEVEL | OPT_LOG_FORMAT, cmd_tools,
      "mcpgw tools CONFIG | URL | -- COMMAND...",
      "List the tools. Not on a terminal: tool, arguments, description, server, separated by tabs.\n"
@@ -66,8 +68,9 @@ static const struct command {
      "  --json            as the gateway tells it\n"
      "  --timeout MS      for an answer (10000)"},
     {"upstreams", OPT_JSON | OPT_ADMIN | OPT_SERVER | OPT_TIMEOUT, cmd_upstreams, "mcpgw upstreams CONFIG",
-     "Tell how the servers of a running gateway are, and why: up, opening, idle (nobody asked yet), down (in a\n"
-     "pause after a failure) or failing (the next call tries it again).\n"
+     "Tell how the servers of a running gateway are, and why.\n"
+     "They are up, opening, idle (nobody asked yet), down (in a pause after a failure) or failing (the next call\n"
+     "tries it again).\n"
      "Not on a terminal: name, state, era, links, calls in flight, requests, failures and error, separated by\n"
      "tabs.\n"
      "  --admin ADDRESS  the door, instead of CONFIG: unix:PATH or HOST:PORT; MCPGW_ADMIN_TOKEN is its token\n"
@@ -85,8 +88,9 @@ static const struct command {
 #define COMMAND_COUNT (sizeof COMMANDS / sizeof *COMMANDS)
 
 static const char exits[] =
-    "Exit codes: 0 ok, 1 the tool reports an error, or nothing was revoked, 2 usage, 3 configuration,\n"
-    "4 a server or the gateway is unavailable or too slow, 5 a JSON-RPC error, 6 input or output, 130 interrupted.\n";
+    "Exit codes: 0 ok, 1 the tool reports an error, nothing was revoked, or pinned definitions differ,\n"
+    "2 usage, 3 configuration, 4 a server or the gateway is unavailable or too slow, 5 a JSON-RPC error,\n"
+    "6 input or output, 130 interrupted.\n";
 
 static const struct command *find(const char *name) {
   for (size_t i = 0; name && i < COMMAND_COUNT; i++)
@@ -106,8 +110,9 @@ static int help_on_all(FILE *f) {
   fputs("mcpgw, a gateway between MCP clients and MCP servers\n\n", f);
   for (size_t i = 0; i < COMMAND_COUNT; i++) {
     const char *about = COMMANDS[i].about;
-    size_t first = strcspn(about, ".");
-    fprintf(f, "  mcpgw %-9s %.*s\n", COMMANDS[i].name, (int)(first + 1), about);
+    size_t first = 0; /* a sentence: "gateway.pin" is none */
+    while (about[first] && !(about[first] == '.' && strchr(" \n", about[first + 1]))) first++;
+    fprintf(f, "  mcpgw %-9s %.*s\n", COMMANDS[i].name, (int)(first + (about[first] != '\0')), about);
   }
   fprintf(f, "\nmcpgw COMMAND --help tells more. Options may stand anywhere before --.\n\n%s", exits);
   return EXIT_OK;

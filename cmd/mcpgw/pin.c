@@ -223,6 +223,7 @@ int cmd_pin(const struct args *a) {
   if (a->command || (a->n_operands && target_is_url(a->operands[0])))
     return say_fail(EXIT_USAGE, "pin works on a configuration file");
   rc = target_load_pins(&pin.target, a, a->given & OPT_CHECK ? MCPGW_PINS_COMPARE : MCPGW_PINS_IGNORE);
+  if (rc == EXIT_OK && !(a->given & OPT_CHECK)) rc = target_has_servers(&pin.target);
   if (rc == EXIT_OK && a->given & OPT_CHECK && mcpgw_config_pin_file(pin.target.config) == NULL)
     rc = say_fail(EXIT_CONFIG, "%s names no lock file: gateway.pin.file", pin.target.what);
   if (rc == EXIT_OK && (pin.file = lock_file(&pin.target, a)) == NULL) rc = say_fail(EXIT_IO, "out of memory");

@@ -50,6 +50,7 @@ int cmd_serve(const struct args *a) {
   struct target t;
   loop_hup_reloads();
   int rc = target_load_only(&t, a);
+  if (rc == EXIT_OK) rc = target_has_servers(&t);
   if (rc == EXIT_OK) rc = target_start(&t, a, 0);
   if (rc == EXIT_OK) {
     int lib = mcpgw_gateway_listen(t.gateway);

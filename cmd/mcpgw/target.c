@@ -165,6 +165,17 @@ int target_start(struct target *t, const struct args *a, int quiet) {
   return say_fail(EXIT_IO, "%s: cannot make the gateway: %s", t->what, mcpgw_strerror(rc));
 }
 
+int target_may_listen(struct target *t) {
+  int rc = mcpgw_config_check_listen(t->config);
+  return rc == MCPGW_OK ? EXIT_OK : config_fault(t, rc);
+}
+
+int target_has_servers(const struct target *t) {
+  if (mcpgw_config_servers(t->config)) return EXIT_OK;
+  const char *why = mcpgw_config_notes(t->config) ? "; mcpgw check tells what was ignored" : "";
+  return say_fail(EXIT_CONFIG, "%s: no server is configured%s", t->what, why);
+}
+
 /* The flags of the command line stand above whatever the file says. */
 static int load_again(struct target *next, const struct args *a) {
   int rc = mcpgw_config_load_file(next->config, next->what, strlen(next->what), (const char *const *)environ);

@@ -170,6 +170,7 @@ int cmd_tools(const struct args *a) {
   struct target t;
   const char *slug = NULL;
   int rc = target_load_only(&t, a);
+  if (rc == EXIT_OK) rc = target_has_servers(&t);
   if (rc == EXIT_OK && a->server && (slug = target_server(&t, a->server)) == NULL) rc = EXIT_USAGE;
   if (rc == EXIT_OK) rc = target_start(&t, a, 1);
   if (rc == EXIT_OK) rc = list(&t, a, slug);

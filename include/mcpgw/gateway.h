@@ -65,6 +65,11 @@ MCPGW_API const char *mcpgw_config_admin_token(const mcpgw_config *config);
 /* Where keys and records are kept; NULL: nowhere. COPIED. */
 MCPGW_API int mcpgw_config_set_state_dir(mcpgw_config *config, const char *path);
 MCPGW_API const char *mcpgw_config_state_dir(const mcpgw_config *config); /* NULL: none. BORROWED until it changes */
+/* gateway.contexts.no_handle: "principal", "fresh" or "refuse". A constant; NULL for NULL. */
+MCPGW_API const char *mcpgw_config_no_handle(const mcpgw_config *config);
+/* May the addresses be listened on as things stand? MCPGW_E_CONFIG, as mcpgw_gateway_listen would say later: one is
+ * open to other machines; see mcpgw_config_error. */
+MCPGW_API int mcpgw_config_check_listen(mcpgw_config *config);
 /* Why the last call failed; "" when it did not. BORROWED until the next call with this handle. */
 MCPGW_API const char *mcpgw_config_error(const mcpgw_config *config);
 MCPGW_API size_t mcpgw_config_servers(const mcpgw_config *config);

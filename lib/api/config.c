@@ -169,6 +169,21 @@ const char *mcpgw_config_admin_token(const mcpgw_config *config) {
   return config ? config->snapshot->admin_token : NULL;
 }
 
+const char *mcpgw_config_no_handle(const mcpgw_config *config) {
+  if (!config) return NULL;
+  switch (config->snapshot->contexts.no_handle) {
+  case MG_NO_HANDLE_FRESH: return "fresh";
+  case MG_NO_HANDLE_REFUSE: return "refuse";
+  default: return "principal";
+  }
+}
+
+int mcpgw_config_check_listen(mcpgw_config *config) {
+  if (!config) return MCPGW_E_INVALID;
+  mg_err_clear(&config->err);
+  return mg_config_check_listen(config->snapshot, &config->err);
+}
+
 const char *mcpgw_config_error(const mcpgw_config *config) {
   return config ? mg_err_text(&config->err) : "";
 }

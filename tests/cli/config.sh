@@ -56,10 +56,19 @@ printf garbage >"$WORK/state/store/data.mdb"
 run call "$WORK/cold.json" b__add_note '{"text": "1"}'
 ok "a store that is damaged costs no more than what it knew" all 'exits 0' 'prints "note 1"'
 run check "$WORK/none.json"; ok "a configuration without servers is right" all 'exits 0' 'prints "0 servers"'
-run call "$WORK/none.json" x; ok "but there is nothing to call" all 'exits 3' one_line
+for c in call tools pin serve stdio; do
+  run $c "$WORK/none.json" $([ $c = call ] && echo x); ok "but there is nothing to $c" all 'exits 3' one_line 'says "no server is configured"'
+done
+for mode in fresh refuse; do
+  printf '{"mcpServers": {}, "gateway": {"contexts": {"no_handle": "%s"}}}' $mode >"$WORK/handles.json"
+  run check "$WORK/handles.json"; ok "check tells of no_handle $mode" all 'exits 0' "prints 'no_handle is $mode'" '! prints boundary'
+done
 
 MCPGW_TEST_COMMAND=$NOTES run tools "$WORK/env.json"; ok '${VAR} comes from the environment' all 'exits 0' 'prints add_note'
-run check --offline "$WORK/open.json"; ok "an open address without authentication is no matter for --offline or refused" \
-  all '[ $rc -eq 0 ] || [ $rc -eq 3 ]'
+for how in "" --offline; do
+  run check $how "$WORK/open.json"; ok "an open address without authentication is refused $how" all 'exits 3' 'empty "$out"' 'says insecure'
+done
+run check --offline --json "$WORK/open.json"; ok "the same as JSON" all 'exits 3' json 'json_says "\"insecure\" in d[\"error\"]"'
+run check --offline --insecure-plain-http "$WORK/open.json"; ok "unless it is wanted" all 'exits 0' 'prints "configuration is right"'
 run serve "$WORK/open.json"; ok "serve refuses it" all 'exits 3' 'empty "$out"' 'says insecure'
 exit 0

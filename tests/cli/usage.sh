@@ -3,6 +3,7 @@
 
 run; ok "no command is a usage error, with help on stderr" all 'exits 2' 'empty "$out"' 'says "mcpgw serve"'
 run help; ok "help" all 'exits 0' 'prints "mcpgw stdio"' 'prints "130 interrupted"' 'empty "$err"'
+run help; ok "each command in one whole sentence" all '! prints "(gateway\.$"' 'prints "(gateway.pin)\.$"' 'prints "why\.$"' '! prints "^pause"'
 run --help; ok "--help" all 'exits 0' 'prints "mcpgw call"'
 run -h; ok "-h" exits 0
 for c in serve stdio check tools call store version help; do
