@@ -211,6 +211,26 @@ START_TEST(input_required_keeps_the_record_open) {
 }
 END_TEST
 
+START_TEST(a_question_too_long_to_be_kept_can_be_answered) {
+  mcpgw_operation *op;
+  char *big = calloc(1, 5001);
+  memset(big, 'q', 5000);
+  ck_assert_uint_eq(begun(&h, "k", "a", &op), MCPGW_OPERATION_NEW);
+  ck_assert_int_eq(mcpgw_operation_finish(op, MCPGW_OUTCOME_INPUT, big, 5000, UNIX0), MCPGW_OK);
+  ck_assert_uint_eq(state_after(&h, op), MCPGW_OPERATION_STORED);
+  mcpgw_operation_free(op);
+  ck_assert_uint_eq(begun(&h, "k", "a", &op), MCPGW_OPERATION_NOT_KEPT);
+  mcpgw_operation_free(op);
+  mcpgw_idempotency_request rq = call_of("k", "a");
+  rq.flags = MCPGW_CALL_CONTINUES;
+  op = begin(&h, &rq);
+  ck_assert_uint_eq(state_after(&h, op), MCPGW_OPERATION_NEW);
+  ck_assert_int_eq(mcpgw_operation_continued(op), 1);
+  finish(&h, op, "end");
+  free(big);
+}
+END_TEST
+
 START_TEST(an_instance_that_goes_leaves_the_truth) {
   struct host other;
   mcpgw_operation *sent, *unsent, *op, *waits;
@@ -390,6 +410,7 @@ Suite *idem_outcomes_suite(void) {
   tcase_add_test(t, what_may_have_run_is_unknown_for_ever);
   tcase_add_test(t, what_is_idempotent_or_reads_runs_again);
   tcase_add_test(t, input_required_keeps_the_record_open);
+  tcase_add_test(t, a_question_too_long_to_be_kept_can_be_answered);
   tcase_add_test(t, an_instance_that_goes_leaves_the_truth);
   tcase_add_test(t, waiting_has_a_deadline);
   tcase_add_test(t, who_leaves_early_leaves_nothing_open);

@@ -97,6 +97,53 @@ START_TEST(instances_in_threads_do_it_once) {
 }
 END_TEST
 
+/* Who runs it gives up before a byte has left, time and again: those who wait take it over, and none of them is ever
+ * told that nobody knows. */
+static void *hand_on(void *arg) {
+  struct runner *r = arg;
+  struct host h;
+  host_new(&h, r->store, 0);
+  for (int k = 0; k < KEYS; k++) {
+    char key[32];
+    snprintf(key, sizeof key, "pass%d", k);
+    for (int over = 0; !over;) {
+      mcpgw_idempotency_request rq = call_of(key, key);
+      rq.now_ms = real_ms();
+      rq.deadline_ms = rq.now_ms + 30000;
+      mcpgw_operation *op = begin(&h, &rq);
+      uint32_t state;
+      do {
+        host_next(&h, real_ms(), 100);
+        state = mcpgw_operation_state(op);
+      } while (state == MCPGW_OPERATION_PENDING || state == MCPGW_OPERATION_JOINED);
+      if (state == MCPGW_OPERATION_NEW && atomic_fetch_add(&r->ledger->effects[k], 1) == 20) {
+        finish(&h, op, "done");
+        break;
+      }
+      if (state == MCPGW_OPERATION_UNKNOWN) atomic_fetch_add(&r->ledger->unknown, 1);
+      else if (state != MCPGW_OPERATION_NEW && state != MCPGW_OPERATION_DONE) atomic_fetch_add(&r->ledger->wrong, 1);
+      over = state != MCPGW_OPERATION_NEW;
+      mcpgw_operation_free(op); /* a new one was not sent: it did not run */
+    }
+  }
+  host_free(&h);
+  return NULL;
+}
+
+START_TEST(what_did_not_run_is_handed_on) {
+  static struct ledger l;
+  pthread_t threads[THREADS];
+  struct runner r = {host_store(scratch(), 0), &l};
+  for (int i = 0; i < THREADS; i++) pthread_create(&threads[i], NULL, hand_on, &r);
+  for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+  for (int k = 0; k < KEYS; k++) ck_assert_int_eq(l.effects[k], 21);
+  ck_assert_int_eq(l.wrong, 0);
+  ck_assert_int_eq(l.unknown, 0);
+  mcpgw_store_unref(r.store);
+  scratch_done();
+}
+END_TEST
+
 START_TEST(processes_do_it_once) {
   const char *dir = scratch();
   struct ledger *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -235,6 +282,7 @@ Suite *idem_races_suite(void) {
   TCase *t = tcase_create("races");
   tcase_set_timeout(t, 60);
   tcase_add_test(t, instances_in_threads_do_it_once);
+  tcase_add_test(t, what_did_not_run_is_handed_on);
   tcase_add_test(t, processes_do_it_once);
   tcase_add_test(t, killed_with_the_intent_in_its_hand);
   tcase_add_test(t, joined_across_processes);

@@ -161,14 +161,14 @@ static void left_open(mcpgw_operation *op) {
   else take_over(op, op->seen_version);
 }
 
-/* Who ran it is gone. The record was read before that was seen: it may have ended meanwhile. */
+/* Who ran it is gone, or so it seems. It may have been read before the writer told the hub whose it is: the writer is
+ * asked, and once it answers, all that it wrote before has been told. And it was read before nobody was seen to run
+ * it, so it may have ended meanwhile: the writer is asked again. */
 static void owner_gone(mcpgw_operation *op) {
-  if (op->doubted == op->seen_version) {
-    left_open(op);
-    return;
-  }
+  if (op->doubted != op->seen_version) op->doubts = 0;
   op->doubted = op->seen_version;
-  look(op);
+  if (op->doubts++ < 2) mg_op_insert(op);
+  else left_open(op);
 }
 
 static void wait_for_it(mcpgw_operation *op) {
@@ -214,6 +214,11 @@ static void judge(mcpgw_operation *op, uint64_t now_ms) {
     else give(op, r.outcome, r.bytes);
     break;
   case MG_REC_NOT_KEPT:
+    if (r.outcome == MCPGW_OUTCOME_INPUT && op->continues) { /* a question too long to be kept can be answered, too */
+      op->continued = 1;
+      take_over(op, op->seen_version);
+      break;
+    }
     op->stage = STAGE_IDLE;
     op->outcome = r.outcome;
     settle(op, MCPGW_OPERATION_NOT_KEPT, MCPGW_OK);

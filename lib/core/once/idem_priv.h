@@ -75,7 +75,8 @@ struct mcpgw_operation {
   uint64_t version;            /* of that record */
   unsigned events;
   int rc; /* what the store said */
-  uint64_t seen_version, doubted; /* doubted: of a record that runs, but nobody runs it */
+  uint64_t seen_version, doubted; /* doubted: of a record that runs, but nobody runs it … */
+  int doubts;                     /* … and how often that was so */
   char *found; /* the record that is there, OWNED */
   size_t found_len;
   struct mg_payload *payload;
