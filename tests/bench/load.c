@@ -2,11 +2,12 @@
  * (one buffer a connection, of which only the id's digits change) and checks every answer: status, id and
  * length. One wrong answer ends it. One thread.
  *
- *   load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N] [--keyed N] [--list]
+ *   load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N] [--keyed N] [--list] [--rate R]
  *
  * --calls: so many instead of so long, and no warm-up (for counting what each costs).
  * --keyed N: each call has an idempotency key, N calls the same one; N over 1: their answers may differ in length.
  * --list: tools/list in place of tools/call; answers may differ in length (what is left of ttlMs).
+ * --rate R: no more than R calls a second, evenly; a call that is due waits for a free connection, and its wait counts.
  * Prints `key=value …`: calls, rps, p50_us p90_us p99_us, and with --pid cpu_us (a call) of that process.
  */
 #include "util.h"
@@ -40,11 +41,15 @@ static struct {
   int connections, modern, pid, list;
   uint64_t warmup_us, run_us, calls; /* calls: 0 none given */
   unsigned long keyed;               /* calls a key; 0: no keys */
+  double gap_us;                     /* from one call to the next; 0: as soon as a connection is free */
   char session[128];
 } opt;
 static unsigned long next_id = FIRST_ID;
 static size_t body_len; /* of every answer; 0: none has come yet */
 static uint64_t calls, histogram[HISTOGRAM_US + 1];
+static struct conn *idle[CONNECTIONS_MAX]; /* with --rate: those that wait for their turn */
+static int n_idle;
+static double due_us; /* when the next call is due */
 
 /* ---- requests ----------------------------------------------------------------------------------- */
 
@@ -105,8 +110,15 @@ static void send_next(struct conn *c) {
     memcpy(c->out + c->key_at, digits, ID_DIGITS);
   }
   c->got = 0;
-  c->sent_at = now_us();
+  c->sent_at = opt.gap_us > 0 ? (uint64_t)due_us : now_us();
   if (send(c->fd, c->out, c->out_len, MSG_NOSIGNAL) != (ssize_t)c->out_len) die("send: %s", strerror(errno));
+}
+
+/* Sends what is due, as far as connections are free; how long nothing will be, in us. */
+static uint64_t send_due(void) {
+  for (; n_idle > 0 && due_us <= (double)now_us(); due_us += opt.gap_us) send_next(idle[--n_idle]);
+  double left = due_us - (double)now_us();
+  return n_idle == 0 ? 20000000 : left > 0 ? (uint64_t)left : 0;
 }
 
 /* ---- answers ------------------------------------------------------------------------------------ */
@@ -138,7 +150,8 @@ static void on_readable(struct conn *c, int counted) {
     calls++;
     histogram[took < HISTOGRAM_US ? took : HISTOGRAM_US]++;
   }
-  send_next(c);
+  if (opt.gap_us > 0) idle[n_idle++] = c;
+  else send_next(c);
 }
 
 static uint64_t percentile(unsigned percent) {
@@ -151,7 +164,7 @@ static uint64_t percentile(unsigned percent) {
 
 static void read_options(int argc, char **argv) {
   if (argc < 2 || argv[1][0] == '-')
-    die("usage: load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N] [--keyed N] [--list]");
+    die("usage: load URL [--connections N] [--seconds S] [--warmup S] [--era legacy|modern] [--pid P] [--calls N] [--keyed N] [--list] [--rate R]");
   parse_url(argv[1], &opt.url);
   opt.connections = (int)strtol(option(argc, argv, "connections", "32"), NULL, 10);
   opt.modern = strcmp(option(argc, argv, "era", "legacy"), "modern") == 0;
@@ -160,6 +173,8 @@ static void read_options(int argc, char **argv) {
   opt.run_us = (uint64_t)(strtod(option(argc, argv, "seconds", "3"), NULL) * 1e6);
   opt.calls = strtoull(option(argc, argv, "calls", "0"), NULL, 10);
   opt.keyed = strtoul(option(argc, argv, "keyed", "0"), NULL, 10);
+  double rate = strtod(option(argc, argv, "rate", "0"), NULL);
+  opt.gap_us = rate > 0 ? 1e6 / rate : 0;
   for (int i = 2; i < argc; i++) opt.list |= strcmp(argv[i], "--list") == 0;
   if (opt.calls) opt.warmup_us = 0;
   if (opt.connections < 1 || opt.connections > CONNECTIONS_MAX) die("1 to %d connections", CONNECTIONS_MAX);
@@ -175,14 +190,17 @@ static void open_connections(int epoll) {
     build(c);
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &ev) != 0) die("epoll_ctl: %s", strerror(errno));
-    send_next(c);
+    if (opt.gap_us > 0) idle[n_idle++] = c;
+    else send_next(c);
   }
 }
 
 static void turn(int epoll, int counted) {
   struct epoll_event ev[256];
-  int n = epoll_wait(epoll, ev, 256, 20000);
-  if (n == 0) die("nothing came for 20 seconds");
+  uint64_t us = opt.gap_us > 0 ? send_due() : 20000000;
+  struct timespec wait = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
+  int n = epoll_pwait2(epoll, ev, 256, &wait, NULL);
+  if (n == 0 && us >= 20000000) die("nothing came for 20 seconds");
   for (int i = 0; i < n; i++) on_readable(ev[i].data.ptr, counted);
 }
 
@@ -191,6 +209,7 @@ int main(int argc, char **argv) {
   read_options(argc, argv);
   raise_files();
   open_connections(epoll);
+  due_us = (double)now_us();
   uint64_t begin = now_us() + opt.warmup_us, now;
   while (now_us() < begin) turn(epoll, 0);
   uint64_t cpu = opt.pid ? cpu_us(opt.pid) : 0;

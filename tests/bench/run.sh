@@ -290,23 +290,26 @@ instructions() { # ERA ROW CALLS
   local out=$work/callgrind.$2 g tries
   launch upstream "$load_cpu" "$tools/upstream" --era "$1" && url_of upstream || return 1
   case $2 in
-    mcpgw) set -- "$1" "$2" "$3" "$B/mcpgw" serve "$url" --listen 127.0.0.1:0 ;;
+    mcpgw | store) set -- "$1" "$2" "$3" "$B/mcpgw" serve "$url" --listen 127.0.0.1:0 ;;
     curl) set -- "$1" "$2" "$3" "$tools/curlproxy" "$url" --body fields ;;
   esac
   XDG_STATE_HOME=$work/state launch traced "$proxy_cpu" valgrind --tool=callgrind --callgrind-out-file="$out" "${@:4}"
-  url_of traced 20 && "$tools/load" "$url" --era "$1" --connections 8 --calls "$3" >/dev/null 2>"$work/load.err" || { stop traced upstream; return 1; }
+  url_of traced 20 && { [ "$2" != store ] || "$tools/load" "$url" --era "$1" --connections 1 --calls 5 --keyed 1 >/dev/null || { stop traced upstream; return 1; }; } && "$tools/load" "$url" --era "$1" --connections 8 --calls "$3" >/dev/null 2>"$work/load.err" || { stop traced upstream; return 1; }
   stop traced upstream
   awk '/^(summary|totals):/ {print $2; exit}' "$out"
 }
 
-section_instructions() {
+section_instructions() { # the row `store` is mcpgw once a call with a key has opened its store
   local era row few many
+  local -A per=()
   command -v valgrind >/dev/null || { echo "instructions a call: n/a, valgrind is not installed"; return; }
   for era in $ERAS; do
-    for row in curl mcpgw; do
+    for row in curl mcpgw store; do
       few=$(instructions "$era" "$row" 1000) many=$(instructions "$era" "$row" 4000)
-      echo "instructions a call, $era, $row: $(calc "${many:-n/a}" - "${few:-n/a}" %.0f | awk '/^[0-9]/ {print int($1 / 3000); next} {print}')"
+      per[$row]=$(calc "($(calc "${many:-n/a}" - "${few:-n/a}" %.0f))" / 3000 %.0f)
+      echo "instructions a call, $era, $row: ${per[$row]}"
     done
+    budget "$era: instructions without a key, x without a store" "$(calc "${per[store]}" / "${per[mcpgw]}" %.3f)" 1.02
   done
 }
 
@@ -433,19 +436,33 @@ keyed_row() { # NAME LOAD-OPTIONS...: sets cpu rps p99 calls
   printf '  %-30s %8s us/call %9s calls/s   p50 %s us, p99 %s us\n' "$name" "$cpu" "$rps" "$(field p50_us <<<"$line")" "$p99"
 }
 
+# Calls without a key, 1,000 a second, while 32 other clients call as fast as they are answered: with keys, and without.
+beside_keyed() {
+  local round what rps
+  for round in 1 2 3 4 5 6 7; do
+    for what in keyed plain; do
+      # shellcheck disable=SC2046
+      "$tools/load" "$url" --era modern --era modern --connections 32 --seconds 2 $([ $what = plain ] || echo --keyed 1) >"$work/side.$what" 2>/dev/null &
+      sleep 0.6
+      "$tools/load" "$url" --era modern --connections 16 --rate 1000 --warmup 0.1 --seconds 1 >"$work/probe" 2>"$work/load.err"
+      wait $!
+      field p50_us <"$work/probe" >>"$work/p50.$what"
+      field p99_us <"$work/probe" >>"$work/p99.$what"
+      field rps <"$work/side.$what" >>"$work/rps.$what"
+    done
+  done
+  for what in keyed plain; do
+    printf '  no key, 1000/s beside %-8s %33.0f calls/s   p50 %.0f us, p99 %.0f us\n' "$what" "$(median "$work/rps.$what")" "$(median "$work/p50.$what")" "$(median "$work/p99.$what")"
+  done
+  budget "p99 beside keyed calls, x beside others" "$(paste "$work/p99.keyed" "$work/p99.plain" | awk '{printf "%.2f\n", $1 / $2}' | median)" 1.1
+}
+
 section_keyed() {
-  local mode before after beside records bytes round
+  local mode before after records bytes
   echo "calls with idempotency keys, modern, 64 connections, $KEYED_S s each; us/call is CPU of the gateway"
   start_upstream modern
-  start_keyed "" bare && bare_url=$url bare_pid=$pid
-  start_keyed sync && keyed_row "no key" && "$tools/load" "$url" --era modern --calls 100 --keyed 1 >/dev/null # opens the store
-  for round in 1 2 3 4 5 6 7 8 9; do # the store is open: do calls without a key feel it?
-    "$tools/load" "$url" --era modern --connections 64 --seconds 0.5 --pid "$pid" | field cpu_us >"$work/cpu.a"
-    "$tools/load" "$bare_url" --era modern --connections 64 --seconds 0.5 --pid "$bare_pid" | field cpu_us >"$work/cpu.b"
-    echo "$(calc "$(cat "$work/cpu.a")" / "$(cat "$work/cpu.b")" %.3f)" >>"$work/cpu.ratio"
-  done
-  stop mcpgw bare
-  budget "CPU of calls without a key, x without a store" "$(median <"$work/cpu.ratio")" 1.02
+  start_keyed "" && keyed_row "no key"
+  stop mcpgw
   for mode in sync async; do
     start_keyed $mode || { explain mcpgw; continue; }
     keyed_row "key, $mode" --keyed 1 && [ $mode = sync ] && budget "keyed sync calls, 5000 a second over" "$(calc 5000 / "$rps")" 1
@@ -455,14 +472,7 @@ section_keyed() {
     echo "    $((after - before)) commits for about $calls calls: $(calc "$calls" / "$((after - before))" %.1f) calls a commit (each call writes twice)"
     keyed_row "16 calls a key: joined, replayed" --keyed 16
     if [ $mode = sync ]; then
-      "$tools/load" "$url" --era modern --connections 32 --seconds "$((KEYED_S + 2))" --keyed 1 >/dev/null 2>&1 &
-      sleep 0.7
-      keyed_row "no key, beside 32 keyed" && beside=$p99
-      wait $!
-      "$tools/load" "$url" --era modern --connections 32 --seconds "$((KEYED_S + 2))" >/dev/null 2>&1 &
-      sleep 0.7
-      keyed_row "no key, beside 32 without" && budget "p99 beside keyed calls, x beside others" "$(calc "$beside" / "$p99")" 1.1
-      wait $!
+      beside_keyed
       records=$(stat_of "$work/state-$mode" records) bytes=$(stat_of "$work/state-$mode" used_bytes)
       echo "    $(calc "$bytes" / "$records" %.0f) bytes a record on disk; the quota of 4 GiB lasts $(calc "4294967296 * 0.95 / ($bytes / $records)" / 360000 %.1f) hours at 100 keyed calls a second"
     fi
