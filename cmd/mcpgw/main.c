@@ -6,6 +6,7 @@
 
 #include "cli.h"
 
+#define FILES_MAX 65536 /* descriptors */
 #define SERVICE (OPT_LOG_LEVEL | OPT_LOG_FORMAT | OPT_EPHEMERAL)
 
 static int cmd_version(const struct args *a);
@@ -145,6 +146,14 @@ static void harden(void) {
   (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+/* Each connection is a descriptor. The soft limit, 1,024 mostly, is meant for programs that use select(2). */
+static void more_files(void) {
+  struct rlimit r;
+  if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= FILES_MAX) return;
+  r.rlim_cur = r.rlim_max < FILES_MAX ? r.rlim_max : FILES_MAX;
+  (void)setrlimit(RLIMIT_NOFILE, &r);
+}
+
 static int run(const struct command *c, const char *program, const char *const *argv) {
   struct args a;
   memset(&a, 0, sizeof a);
@@ -159,6 +168,7 @@ static int run(const struct command *c, const char *program, const char *const *
 int main(int argc, char **argv) {
   const char *const *words = (const char *const *)argv;
   harden();
+  more_files();
   if (argc < 2) {
     help_on_all(stderr);
     return EXIT_USAGE;

@@ -16,6 +16,8 @@ static int make_http(struct mcpgw_gateway *gw, const struct mg_cfg_server *s, st
   mg_http_client_patience(gw->http, beat < PATIENCE_MIN_MS ? PATIENCE_MIN_MS : beat < PATIENCE_MAX_MS ? beat : PATIENCE_MAX_MS);
   struct mg_http_transport_config c = {.client = gw->http,
                                        .budget = &gw->budget,
+                                       .log = &gw->log,
+                                       .name = s->name,
                                        .url = s->url,
                                        .headers = s->headers,
                                        .connect_ms = s->timeouts.connect_ms};

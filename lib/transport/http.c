@@ -98,9 +98,11 @@ int mg_transport_http_new(const struct mg_http_transport_config *config, void **
   t->budget = config->budget;
   t->connect_ms = config->connect_ms;
   t->insecure_tls = config->insecure_tls;
+  t->log = config->log;
   mg_list_init(&t->farewells);
+  mg_list_init(&t->waiting);
   mg_buf_init(&t->text, (size_t)64 * 1024);
-  if (!(t->url = mg_strdup(config->url))) goto out;
+  if (!(t->url = mg_strdup(config->url)) || (config->name && !(t->name = mg_strdup(config->name)))) goto out;
   if ((rc = headers_copy(t, config->headers)) != MCPGW_OK) goto out;
   *transport = t;
 out:
@@ -108,34 +110,17 @@ out:
   return rc;
 }
 
-/* A DELETE on its way: it outlives the link that sent it, not the transport. */
-struct farewell {
-  struct mg_list node;
-  struct mg_http_call *http;
-};
-
-static void farewell_done(void *arg, const struct mg_http_fault *fault) {
-  struct farewell *f = arg;
-  (void)fault; /* 405 and a dead server are fine alike */
-  mg_list_del(&f->node);
-  mg_free(f);
-}
-
 void mg_transport_http_free(void *transport) {
   struct mg_http_transport *t = transport;
-  struct mg_list *n;
   if (!t) return;
-  while ((n = mg_list_first(&t->farewells))) {
-    struct farewell *f = MG_CONTAINER(n, struct farewell, node);
-    mg_http_call_cancel(f->http);
-    farewell_done(f, NULL);
-  }
+  mg_http_byes_drop(t);
   for (size_t i = 0; i < t->n_headers; i++) {
     explicit_bzero(t->headers[i], strlen(t->headers[i])); /* it may be a credential */
     mg_free(t->headers[i]);
   }
   mg_free(t->headers);
   mg_free(t->url);
+  mg_free(t->name);
   mg_http_lines_wipe(t);
   mg_buf_done(&t->text);
   mg_free(t);
@@ -255,31 +240,6 @@ static int link_open(void *transport, mcpgw_link *link, void **impl) {
   return MCPGW_OK;
 }
 
-/* Nobody waits for the answer, and the server may be slow or dead: it has FAREWELL_MS. */
-static void say_farewell(struct http_link *l) {
-  static const struct mg_http_call_events events = {.done = farewell_done};
-  struct mg_http_transport *t = l->t;
-  mcpgw_header own = {"Authorization", l->authorization.ptr};
-  struct farewell *f = mg_calloc(1, sizeof *f);
-  struct mg_http_call_opts o = {.method = "DELETE",
-                                .url = t->url,
-                                .headers = t->line,
-                                .connect_ms = FAREWELL_MS,
-                                .total_ms = FAREWELL_MS,
-                                .insecure_tls = t->insecure_tls};
-  int rc = MCPGW_E_NOMEM;
-  if (!f) return;
-  mg_http_lines_begin(t);
-  if (l->revision[0]) mg_http_line(t, "MCP-Protocol-Version", l->revision);
-  mg_http_line(t, "Mcp-Session-Id", l->session);
-  if (l->authorization.len) mg_http_line(t, own.name, own.value);
-  rc = mg_http_lines_end(t, &own, l->authorization.len ? 1 : 0);
-  if (rc == MCPGW_OK) rc = mg_http_call_start(t->client, &o, &events, f, &f->http);
-  mg_http_lines_wipe(t);
-  if (rc == MCPGW_OK) mg_list_add(&t->farewells, &f->node);
-  else mg_free(f);
-}
-
 static void drop_all(struct mg_list *head) {
   struct mg_list *n;
   while ((n = mg_list_first(head))) mg_http_exchange_drop(MG_CONTAINER(n, struct http_exchange, node));
@@ -292,7 +252,7 @@ static void link_close(void *impl, uint32_t flags) {
   drop_all(&l->draining);
   if (l->drain_timer) mcpgw_timer_free(l->drain_timer);
   l->drain_timer = NULL;
-  if ((flags & MCPGW_CLOSE_GRACEFUL) && l->session && !l->ended) say_farewell(l);
+  if ((flags & MCPGW_CLOSE_GRACEFUL) && l->session && !l->ended) mg_http_bye(l);
   link_unref(l);
 }
 

@@ -10,6 +10,8 @@
 struct mg_http_transport_config {
   struct mg_http_client *client; /* BORROWED; outlives the transport */
   struct mg_budget *budget;   /* limits.memory_bytes, charged for streamed messages; may be NULL; BORROWED */
+  struct mg_log *log;         /* BORROWED; may be NULL */
+  const char *name;           /* of the server, for the log; may be NULL; COPIED */
   const char *url;            /* COPIED */
   const char *const *headers; /* "Name: value" from the config, NULL-terminated or NULL; COPIED. What the
                                  protocol sets itself is left out; a message's own header wins. */

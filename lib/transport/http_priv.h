@@ -1,5 +1,5 @@
 /* transport/http_priv: what http.c (transport, link, header lines), http_call.c (POST) and http_stream.c
- * (event streams, resumption, the listening GET) share. Included by these three only. */
+ * (event streams, resumption, the listening GET) share; http_bye.c says good-bye to sessions. Included by these only. */
 #ifndef MG_TRANSPORT_HTTP_PRIV_H
 #define MG_TRANSPORT_HTTP_PRIV_H
 #include "base/buf.h"
@@ -15,7 +15,6 @@ enum {
   SKIP_MAX = 64 * 1024, /* bytes of an unwanted body we read to keep its connection */
   DRAIN_MS = 100,       /* how long an answered stream may take to end by itself */
   DRAIN_MAX = 1024,     /* such streams at once */
-  FAREWELL_MS = 5000,
   RESUME_MS = 1000, /* when the server names no retry */
   RESUME_MAX_MS = 30000,
   RESUME_ATTEMPTS = 100,  /* in a row without a message */
@@ -33,7 +32,11 @@ struct mg_http_transport {
   size_t n_headers;
   uint64_t connect_ms;
   int insecure_tls;
-  struct mg_list farewells;
+  struct mg_log *log; /* BORROWED; may be NULL */
+  char *name;
+  struct mg_list farewells, waiting; /* of http_bye.c: on their way, and before that */
+  size_t n_farewells, n_waiting, n_left; /* n_left: that came to nothing, and have not been told */
+  unsigned bye_faults;                   /* in a row */
   /* the header lines being put together; between send and call_start only */
   struct mg_buf text;
   size_t at[LINES_MAX];
@@ -101,6 +104,10 @@ void mg_http_fail(struct http_exchange *x, int code, uint32_t delivered, const c
 void mg_http_session_gone(struct http_link *l, struct http_exchange *x);
 int mg_http_start(struct http_exchange *x, const char *method,
                   mcpgw_bytes *body); /* with the lines put together */
+
+/* http_bye.c */
+void mg_http_bye(struct http_link *l); /* its session is to be ended at the server; takes the session over */
+void mg_http_byes_drop(struct mg_http_transport *t);
 
 /* lost.c: 1: the server says by this that it does not know the session id it was sent. */
 int mg_http_says_lost(int status, struct mg_slice text);

@@ -1,6 +1,7 @@
 /* The http transport over single replies: what it sends, and what it makes of each kind of answer. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <string.h>
 
 #include "transport/suites.h"
@@ -60,6 +61,48 @@ START_TEST(the_session_id_travels_from_the_handshake_on) {
   ck_assert(!strncmp(seen[3].head, "DELETE /mcp ", 12));
   ck_assert_int_eq(fake_host_count(f.host, HOST_SENT, 2), 1);
   ck_assert_int_eq(f.host->logs, 0);
+  http_fix_down(&f);
+}
+END_TEST
+
+/* ---- many sessions end at once ---- */
+static atomic_int byes, at_once, most_at_once;
+
+static void slow_to_part(struct raw_conn *c, void *arg) {
+  struct raw_request r;
+  while (raw_read(c, &r)) {
+    int bye = !strncmp(r.head, "DELETE", 6), n = bye ? atomic_fetch_add(&at_once, 1) + 1 : 0;
+    if (n > most_at_once) most_at_once = n;
+    raw_request_done(&r);
+    if (bye) {
+      usleep(20000);
+      atomic_fetch_add(&byes, 1);
+      atomic_fetch_sub(&at_once, 1);
+      if (*(int *)arg) return; /* it dies of each */
+    }
+    raw_reply(c, 200, "Content-Type: application/json\r\nMcp-Session-Id: s\r\n", "{\"result\":{}}");
+  }
+}
+
+START_TEST(farewells_leave_room_for_others) {
+  enum { LINKS = 200 };
+  void *impl[LINKS];
+  int deadly = _i;
+  byes = at_once = most_at_once = 0;
+  http_fix_up(&f, slow_to_part, &deadly);
+  for (int i = 0; i < LINKS; i++) {
+    if (i) ck_assert_int_eq(mg_transport_http_ops.open(f.transport, f.host, &f.impl), MCPGW_OK);
+    ck_assert_int_eq(http_hello(&f, (uint64_t)i + 1), MCPGW_OK);
+    http_message(&f, (uint64_t)i + 1, 0);
+    impl[i] = f.impl;
+  }
+  for (int i = 0; i < LINKS; i++) mg_transport_http_ops.close(impl[i], MCPGW_CLOSE_GRACEFUL);
+  f.impl = NULL;
+  f.host->closed = 1;
+  for (int i = 0; i < (deadly ? 60 : 500) && byes < LINKS; i++) fake_host_turn(f.host, 10);
+  ck_assert_int_le(most_at_once, 64);
+  if (deadly) ck_assert_int_le(byes, 70); /* after the third failure the rest is let go */
+  else ck_assert_int_eq(byes, LINKS);
   http_fix_down(&f);
 }
 END_TEST
@@ -502,6 +545,7 @@ Suite *transport_http_suite(void) {
   TCase *t = tcase_create("exchange");
   tcase_set_timeout(t, 30);
   tcase_add_test(t, the_session_id_travels_from_the_handshake_on);
+  tcase_add_loop_test(t, farewells_leave_room_for_others, 0, 2);
   tcase_add_test(t, headers_of_message_and_config_meet);
   tcase_add_loop_test(t, each_answer_has_its_meaning, 0, (int)(sizeof answers / sizeof *answers));
   tcase_add_loop_test(t, what_each_end_proves, 0, 5);
