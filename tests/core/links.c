@@ -55,6 +55,31 @@ START_TEST(a_failure_is_told_for_what_it_is) {
 }
 END_TEST
 
+static const struct {
+  int status;
+  const char *text, *told;
+} errors[] = {
+    {401, "{\"error\":\"invalid_token\"}", "answered http status 401; its credentials go into \\\"headers\\\""},
+    {307, "{}", "redirects are not followed"},
+    {404, "{\"detail\":\"Not Found\"}", "answered http status 404; is the path of its URL right?\",\"data\":{\"origin\":\"gateway\",\"reason\":\"UPSTREAM_PROTOCOL\",\"upstream\":\"a\",\"delivered\":\"no\""},
+    {500, "{\"error\":\"x\"}", "answered http status 500\",\"data\":{\"origin\":\"gateway\",\"reason\":\"UPSTREAM_PROTOCOL\",\"upstream\":\"a\",\"delivered\":\"yes\""},
+    {200, "{\"error\":\"x\"}", "sent a message that is not valid: jsonrpc must be"},
+};
+
+/* Not every error is JSON-RPC: what an operator needs is the status then. */
+START_TEST(an_http_error_is_told_by_its_status) {
+  struct core_rig r;
+  core_up(&r, ONE_TRY, NULL);
+  struct mg_ctx *ctx = core_session(&r, 0, 1);
+  struct core_sink *s = core_sink(&r);
+  struct core_port *p = core_port(&r, 0);
+  core_legacy(ctx, s, CALL("1"));
+  core_hear_status(p, core_last(p)->call, errors[_i].status, errors[_i].text);
+  core_has(core_final(s), errors[_i].told);
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(a_message_that_cannot_be_sent_was_not_delivered) {
   struct core_rig r;
   core_up(&r, ONE_TRY, NULL);
@@ -545,6 +570,7 @@ Suite *core_links_suite(void) {
   Suite *s = suite_create("core/links");
   TCase *t = tcase_create("failures");
   tcase_add_loop_test(t, a_failure_is_told_for_what_it_is, 0, (int)(sizeof failures / sizeof failures[0]));
+  tcase_add_loop_test(t, an_http_error_is_told_by_its_status, 0, (int)(sizeof errors / sizeof errors[0]));
   tcase_add_test(t, a_message_that_cannot_be_sent_was_not_delivered);
   tcase_add_loop_test(t, a_call_has_a_time_limit, 0, 2);
   tcase_add_test(t, a_handshake_has_a_time_limit);

@@ -129,15 +129,39 @@ static void on_notification(struct mg_link *l, uint64_t call, mg_blob *bytes, co
   else legacy_notification(l, call, bytes, m);
 }
 
+/* What an operator can do about an HTTP status. */
+static const char *hint(int status) {
+  switch (status) {
+  case 401:
+  case 403: return "; its credentials go into \"headers\" in the configuration";
+  case 404:
+  case 405: return "; is the path of its URL right?";
+  case 301:
+  case 302:
+  case 303:
+  case 307:
+  case 308: return "; redirects are not followed: configure the URL it leads to";
+  default: return "";
+  }
+}
+
+/* Refusals by rule or form were not carried out. */
+static int is_refusal(int status) {
+  return status >= 300 && status < 500 && status != 408 && status != 409;
+}
+
+/* Not every error over HTTP is JSON-RPC: what counts then is the status ({"error":"invalid_token"} with 401). */
 static void malformed(struct mg_link *l, uint64_t call, const struct mg_wire_fault *why, int status, uint64_t now_ms) {
   struct mg_leg *leg = call ? mg_leg_find(l, call) : NULL;
   char text[300];
-  snprintf(text, sizeof text, "upstream \"%.80s\" sent a message that is not valid: %s", l->up->cfg->name, why->text);
+  if (status >= 300) snprintf(text, sizeof text, "upstream \"%.80s\": upstream answered http status %d%s", l->up->cfg->name, status, hint(status));
+  else snprintf(text, sizeof text, "upstream \"%.80s\" sent a message that is not valid: %s", l->up->cfg->name, why->text);
   l->core->stats.upstream_protocol++;
   if (mg_suspect_babble(l->up, now_ms))
     mg_log(l->core->log, MG_LOG_WARN, "upstream.protocol", "upstream", l->up->cfg->name, "text", why->text, (char *)0);
   if (!leg) return;
-  struct mg_fault f = {.reason = MG_WHY_UPSTREAM_PROTOCOL, .code = status, .delivered = MCPGW_DELIVERED_YES,
+  struct mg_fault f = {.reason = MG_WHY_UPSTREAM_PROTOCOL, .code = status,
+                       .delivered = is_refusal(status) ? MCPGW_DELIVERED_NO : MCPGW_DELIVERED_YES,
                        .upstream = l->up->cfg->name, .text = text};
   mg_leg_fail(leg, &f, now_ms);
   if (l->state != MG_LINK_DEAD) l->core->ports->link_cancel(l->port, call);
@@ -214,7 +238,8 @@ void mg_link_on_failed(struct mg_link *l, uint64_t call, const mcpgw_failure *wh
   char text[MG_ERR_MAX], attempt[24];
   if (!leg) return;
   snprintf(attempt, sizeof attempt, "%u", leg->call ? leg->call->attempt : 1);
-  snprintf(text, sizeof text, "upstream \"%.80s\": %s", l->up->cfg->name, why->text ? why->text : mg_rc_name(why->code));
+  snprintf(text, sizeof text, "upstream \"%.80s\": %s%s", l->up->cfg->name, why->text ? why->text : mg_rc_name(why->code),
+           hint((int)why->http_status));
   struct mg_fault f = {.reason = reason_of(why, leg->method), .code = (int)why->http_status,
                        .delivered = (int)why->delivered, .retry_after_ms = why->retry_after_ms,
                        .upstream = l->up->cfg->name, .text = text};
