@@ -230,6 +230,7 @@ struct mg_call { /* one request from downstream */
   int effect, spoke;   /* MG_EFFECT_*; its client has been told something on the way */
   int pauses;          /* between two attempts: its deadline is the next one */
   unsigned attempt;    /* times it was sent */
+  int may_have_run;    /* one of them failed when it may have arrived */
   int gave_up;         /* the gathering's deadline passed: go on with what is there */
   mg_blob *blob;       /* kept until it has been forwarded, or may have to go again; else NULL */
   struct mg_slice doc; /* the message inside blob */
@@ -443,6 +444,7 @@ int mg_call_new(struct mg_core *c, struct mg_ctx *ctx, const struct mg_inbound *
 void mg_call_finish(struct mg_call *call); /* frees; cancels legs that are left. No message. */
 void mg_call_cancel(struct mg_call *call, struct mg_slice reason); /* as asked by the client: drop, no reply */
 void mg_call_fail(struct mg_call *call, const struct mg_fault *f); /* error to the client, then finish */
+int mg_call_delivered(const struct mg_call *call, int delivered); /* of all its attempts, when the last one's is this */
 void mg_call_fail_rc(struct mg_call *call, int rc, const char *upstream);
 void mg_call_fail_lost(struct mg_call *call, struct mg_bind *b, uint64_t now_ms); /* STATE_LOST */
 void mg_call_error(struct mg_call *call, int code, const char *text, struct mg_slice data); /* likewise */

@@ -178,7 +178,13 @@ static int head(void *arg, const struct mg_http_response *r) {
 }
 
 /* ---- its body ----------------------------------------------------------------------------------- */
-/* What a status without a JSON-RPC answer says. Refusals by rule or form were not carried out. */
+/* Refusals by rule or form were not carried out, nor was what should be sent elsewhere as it is. Any other redirect may
+ * be the way of a server to say that it did it, and where its answer lies (303, and often 302). */
+static int is_refusal(int status) {
+  return (status >= 400 && status < 500 && status != 408 && status != 409) || status == 307 || status == 308;
+}
+
+/* What a status without a JSON-RPC answer says. */
 static void fail_by_status(struct http_exchange *x) {
   char text[] = "upstream answered http status 000";
   int code = MCPGW_E_IO, s = x->status;
@@ -187,7 +193,7 @@ static void fail_by_status(struct http_exchange *x) {
   if (s == 401 || s == 403) code = MCPGW_E_DENIED;
   if (s == 413) code = MCPGW_E_LIMIT;
   if (s == 408 || s == 504) code = MCPGW_E_TIMEOUT;
-  if (s >= 300 && s < 500 && s != 408 && s != 409) delivered = MCPGW_DELIVERED_NO;
+  if (is_refusal(s)) delivered = MCPGW_DELIVERED_NO;
   mg_http_fail(x, code, delivered, text);
 }
 

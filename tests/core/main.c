@@ -16,6 +16,7 @@ int main(void) {
   srunner_add_suite(runner, core_contexts_suite());
   srunner_add_suite(runner, core_limits_suite());
   srunner_add_suite(runner, core_retry_suite());
+  srunner_add_suite(runner, core_keyed_suite());
   srunner_add_suite(runner, core_registry_suite());
   srunner_add_suite(runner, core_handles_suite());
   srunner_add_suite(runner, core_sharing_suite());

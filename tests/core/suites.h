@@ -14,6 +14,7 @@ Suite *core_feeds_suite(void);
 Suite *core_contexts_suite(void);
 Suite *core_limits_suite(void);
 Suite *core_retry_suite(void);
+Suite *core_keyed_suite(void);
 Suite *core_random_suite(void);
 Suite *core_suspect_suite(void);
 Suite *core_registry_suite(void);

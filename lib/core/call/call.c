@@ -91,8 +91,14 @@ void mg_call_emit(struct mg_call *call, mg_blob *bytes, int final, int status) {
   if (final) mg_call_finish(call);
 }
 
+int mg_call_delivered(const struct mg_call *call, int delivered) {
+  return call->may_have_run && delivered == (int)MCPGW_DELIVERED_NO ? (int)MCPGW_DELIVERED_UNKNOWN : delivered;
+}
+
 void mg_call_fail(struct mg_call *call, const struct mg_fault *f) {
-  mg_call_emit(call, error_blob(call->core, mg_text_slice(&call->id), f), 1, fault_status(f, call->modern));
+  struct mg_fault told = *f;
+  told.delivered = mg_call_delivered(call, f->delivered);
+  mg_call_emit(call, error_blob(call->core, mg_text_slice(&call->id), &told), 1, fault_status(f, call->modern));
 }
 
 void mg_call_fail_lost(struct mg_call *call, struct mg_bind *b, uint64_t now_ms) {

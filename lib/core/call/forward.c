@@ -185,5 +185,6 @@ void mg_request_forward(struct mg_call *call, struct mg_link *l, const struct mg
     return;
   }
   mg_leg_free(leg);
+  mg_once_failed(call, mg_call_delivered(call, MCPGW_DELIVERED_NO)); /* it was not taken: not a byte has left */
   mg_call_fail_rc(call, rc, l->up->cfg->name);
 }

@@ -101,6 +101,7 @@ void mg_limits_wait(struct mg_call *call, const char *what) {
 int mg_limits_late(struct mg_call *call, uint64_t now_ms) {
   char text[200];
   if (!call->up || now_ms < mg_limits_until(call)) return 0;
+  if (mg_once_late(call)) return 1;
   const char *name = mg_method_is_list(call->method) ? "list_ms" : "total_ms";
   snprintf(text, sizeof text, "upstream \"%.80s\": %s waited all of its %llu ms (%s) for %s", call->up->cfg->name,
            call->method ? mg_method_name(call->method) : "the request", (unsigned long long)call->total_ms, name,

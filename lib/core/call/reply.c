@@ -136,7 +136,7 @@ static void on_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_m
   mg_once_again(leg->call, f->delivered);
   if (mg_retry(leg->call, leg->link, f, now_ms)) return;
   unsubscribed(leg->call, leg->link);
-  mg_once_failed(leg->call, f->delivered);
+  mg_once_failed(leg->call, mg_call_delivered(leg->call, f->delivered));
   mg_call_fail(leg->call, f);
 }
 

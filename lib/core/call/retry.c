@@ -125,6 +125,7 @@ int mg_retry(struct mg_call *call, const struct mg_link *l, const struct mg_faul
   int moved = is_moved(call, l, f);
   if (!moved && !goes_later(call, f, now_ms)) return 0;
   call->core->stats.retries++;
+  if (f->delivered != (int)MCPGW_DELIVERED_NO) call->may_have_run = 1;
   mg_cache_asked(call);
   mg_gate_leave(call);
   if (!moved) return 1;

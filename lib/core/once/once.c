@@ -271,7 +271,15 @@ int mg_once_reply(struct mg_call *call, mg_blob *bytes, const struct mg_msg *m) 
   o->stage = MG_ONCE_STORES;
   o->reply = mg_blob_ref(bytes);
   o->reply_doc = m->doc;
-  call->waits_for = "the store";
+  mg_limits_wait(call, "the store");
+  return 1;
+}
+
+int mg_once_late(struct mg_call *call) {
+  if (call->once.stage != MG_ONCE_STORES) return 0;
+  call->core->stats.keyed_unstored++;
+  tell(call, MG_WHY_OUTCOME_UNKNOWN, MCPGW_DELIVERED_YES, "store_slow",
+       "the call ran, but the store did not take its result in time; ask again with the same key");
   return 1;
 }
 

@@ -27,6 +27,7 @@ int mg_once_enter(struct mg_call *call, struct mg_upstream *up, const struct mg_
 void mg_once_sent(struct mg_call *call); /* from here on bytes may leave */
 /* 1: the reply is kept and goes on when it is stored. */
 int mg_once_reply(struct mg_call *call, mg_blob *bytes, const struct mg_msg *m);
+int mg_once_late(struct mg_call *call); /* its time is over; 1: its reply is here, the store has it still, the client was told */
 void mg_once_again(struct mg_call *call, int delivered);  /* its leg failed, and it goes again */
 void mg_once_failed(struct mg_call *call, int delivered); /* its leg failed; the client is told by somebody else */
 int mg_once_detach(struct mg_call *call, int only_for_others); /* its client is gone; 1: it runs on, for whoever asks again */
