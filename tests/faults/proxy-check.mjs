@@ -107,6 +107,30 @@ await check('mute, halfopen: nobody is told', async () => {
     await until('the end at the server', () => seen.at(-1).ended || seen.at(-1).error);
   }
 });
+await check('hold: what is swallowed is reset on both sides in its time, and only that', async () => {
+  const holding = await faultProxy(`http://127.0.0.1:${server.address().port}/mcp`, { hold: 400 });
+  const idle = client('silent', holding);
+  await until('its arrival', () => seen.at(-1).asked === 'silent');
+  for (const [fault, got] of [['drop', ''], ['mute', ''], ['halfopen 20', ANSWER.slice(0, 20)]]) {
+    await holding.order(`next ${fault}`);
+    const one = client('ask', holding);
+    await sleep(200);
+    assert.deepEqual([one.got, one.ended, one.error], [got, false, undefined], `${fault}: not yet`);
+    const before = seen.at(-1);
+    await until(`${fault}: the reset`, () => one.ended || one.error);
+    assert.ok(Date.now() - one.at >= 390, `${fault}: ${Date.now() - one.at} ms`);
+    assert.equal(one.got, got, fault);
+    await until(`${fault}: the reset at the server`, () => before.error === 'ECONNRESET');
+  }
+  for (const fault of ['delay 600', 'pass']) {
+    await holding.order(`next ${fault}`);
+    const one = client('ask', holding);
+    await until(`${fault}: the answer`, () => one.got === ANSWER);
+    one.socket.destroy();
+  }
+  assert.deepEqual([idle.ended, idle.error, (await holding.tally()).forgotten], [false, undefined, 3]);
+  await holding.stop();
+});
 await check('delay MS, drip BYTES MS', async () => {
   const late = (await under('delay 400', (c) => c.got === ANSWER)).one;
   assert.ok(late.firstAt - late.at >= 390, `${late.firstAt - late.at} ms`);

@@ -7,7 +7,7 @@ import { BUILD, MARK, end, firstLine, run } from '../sdk/rig.mjs';
 const PROGRAM = join(BUILD, 'faultproxy');
 if (!existsSync(PROGRAM)) throw new Error(`there is no ${PROGRAM}: run make check`);
 
-/** options: { seed, plan, span, ms, match, port, log }; see main.c. */
+/** options: { seed, plan, span, ms, match, hold, port, log }; see main.c. */
 export async function faultProxy(to, options = {}) {
   const { log, ...named } = options;
   const args = Object.entries({ to, ...named }).flatMap(([name, value]) => [`--${name}`, String(value)]);

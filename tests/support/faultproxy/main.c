@@ -2,7 +2,7 @@
  * their queues; it never looks into what it carries, but for the events that `dup` sends twice.
  *
  *   faultproxy --to http://HOST:PORT[/PATH] [--port N] [--seed N] [--plan cut=50,rst=20,…] [--span N] [--ms N]
- *              [--match TEXT]
+ *              [--match TEXT] [--hold MS]
  *
  * A fault is for one exchange: it begins with the first byte a client sends after an answer (or at all). What
  * happens is ordered on standard input or drawn from the plan (weights of 1,000; plan.h has the names):
@@ -11,7 +11,8 @@
  *   last                 what became of the last exchange it was for          pairs    the state of all connections
  *   tally                counts so far      reset    RST to all    down / up              refuses connections / serves again
  * Each is answered by one line: "ok …" or "bad …". The first line printed is the URL to use. Ends when standard
- * input does. --log prints a line an exchange: "did NTH FAULT A B asked=BYTES passed=BYTES fired=0|1". */
+ * input does. --hold MS: what is swallowed (drop, mute, halfopen) is reset on both sides MS after it began, as by a
+ * middlebox that forgets; without it nobody is told. --log prints a line an exchange: "did NTH FAULT A B asked=BYTES passed=BYTES fired=0|1". */
 #include "../../bench/util.h"
 #include "frames.h"
 #include "plan.h"
@@ -44,6 +45,7 @@ struct pair {
   size_t asked, passed; /* bytes of the request, bytes of the response handed on */
   int answering, fired, frozen, closing, dead;
   uint64_t hold_until_us; /* nothing is written to the client before */
+  uint64_t reset_at_us;   /* it swallows, and is forgotten then; 0: never */
   struct frames frames;
 };
 
@@ -54,7 +56,8 @@ static struct url target;
 static const char *match = "";
 static char match_buf[256];
 static int listener = -1, port, log_all;
-static uint64_t exchanges, mattered, accepted, fired[F_KINDS], doubled;
+static uint64_t hold_us; /* 0: what is swallowed stays */
+static uint64_t exchanges, mattered, accepted, fired[F_KINDS], doubled, forgotten;
 static char last[160] = "none";
 
 /* ---- ends ------------------------------------------------------------------------------------------------ */
@@ -78,9 +81,24 @@ static void destroy(struct pair *p, int with_reset) {
   p->dead = 1;
 }
 
+static int swallows(const struct pair *p) {
+  return p->fault.kind == F_DROP || p->fault.kind == F_MUTE || p->fault.kind == F_HALFOPEN;
+}
+
 static void fire(struct pair *p) {
-  if (!p->fired) fired[p->fault.kind]++;
+  if (!p->fired) {
+    fired[p->fault.kind]++;
+    if (hold_us > 0 && swallows(p)) p->reset_at_us = now_us() + hold_us;
+  }
   p->fired = 1;
+}
+
+/* 1: its time is up, and the pair is gone. */
+static int forget(struct pair *p, uint64_t now) {
+  if (p->reset_at_us == 0 || now < p->reset_at_us) return 0;
+  forgotten++;
+  destroy(p, 1);
+  return 1;
 }
 
 /* ---- queues ---------------------------------------------------------------------------------------------- */
@@ -285,7 +303,7 @@ static short wants(const struct pair *p, int side, uint64_t now) {
 }
 
 static void serve(struct pair *p, const struct pollfd *at, uint64_t now) {
-  if (p->dead) return;
+  if (p->dead || forget(p, now)) return;
   if (p->frozen) {
     if (at[CLIENT].revents & (POLLRDHUP | POLLHUP | POLLERR)) destroy(p, 0);
     return;
@@ -305,9 +323,10 @@ static void serve(struct pair *p, const struct pollfd *at, uint64_t now) {
 /* ---- control --------------------------------------------------------------------------------------------- */
 
 static void tally(void) {
-  printf("ok {\"exchanges\":%llu,\"mattered\":%llu,\"accepted\":%llu,\"open\":%zu,\"doubled\":%llu",
+  printf("ok {\"exchanges\":%llu,\"mattered\":%llu,\"accepted\":%llu,\"open\":%zu,\"doubled\":%llu,"
+         "\"forgotten\":%llu",
          (unsigned long long)exchanges, (unsigned long long)mattered, (unsigned long long)accepted, n_pairs,
-         (unsigned long long)doubled);
+         (unsigned long long)doubled, (unsigned long long)forgotten);
   for (int k = 0; k < F_KINDS; k++) printf(",\"%s\":%llu", fault_names[k], (unsigned long long)fired[k]);
   printf("}\n");
 }
@@ -379,13 +398,15 @@ static int control(void) {
   return 1;
 }
 
-/* Until the first byte that is held back may go, or for ever. */
+/* Until the first byte that is held back may go or the first pair is to be forgotten, or for ever. */
 static int patience(uint64_t now) {
   int ms = -1;
   for (size_t i = 0; i < n_pairs; i++) {
     struct pair *p = pairs[i];
-    if (p->frozen || empty(&p->to[CLIENT]) || p->hold_until_us <= now) continue;
-    int wait = (int)((p->hold_until_us - now + 999) / 1000);
+    uint64_t at = p->frozen || empty(&p->to[CLIENT]) || p->hold_until_us <= now ? UINT64_MAX : p->hold_until_us;
+    if (p->reset_at_us > 0 && p->reset_at_us < at) at = p->reset_at_us;
+    if (at == UINT64_MAX) continue;
+    int wait = at <= now ? 0 : (int)((at - now + 999) / 1000);
     if (ms < 0 || wait < ms) ms = wait;
   }
   return ms;
@@ -415,13 +436,15 @@ static int turn(void) {
 
 int main(int argc, char **argv) {
   const char *to = option(argc, argv, "to", NULL);
-  if (to == NULL) die("usage: faultproxy --to http://HOST:PORT [--port N] [--seed N] [--plan SPEC] [--match TEXT]");
+  if (to == NULL) die("usage: faultproxy --to http://HOST:PORT [--port N] [--seed N] [--plan SPEC] [--match TEXT] [--hold MS]");
   parse_url(to, &target);
   port = (int)strtol(option(argc, argv, "port", "0"), NULL, 10);
   plan.seed = strtoull(option(argc, argv, "seed", "1"), NULL, 10);
   plan.span = strtol(option(argc, argv, "span", "700"), NULL, 10);
   plan.ms = strtol(option(argc, argv, "ms", "1500"), NULL, 10);
-  if (plan.span < 0 || plan.ms < 1) die("--span and --ms are positive");
+  long hold_ms = strtol(option(argc, argv, "hold", "0"), NULL, 10);
+  if (plan.span < 0 || plan.ms < 1 || hold_ms < 0) die("--span, --ms and --hold are positive");
+  hold_us = (uint64_t)hold_ms * 1000;
   if (!plan_weights(&plan, option(argc, argv, "plan", ""))) die("no such plan");
   match = option(argc, argv, "match", "");
   for (int i = 1; i < argc; i++) log_all |= strcmp(argv[i], "--log") == 0;
