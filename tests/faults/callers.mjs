@@ -3,6 +3,7 @@
 
 import { ClientV1, ClientV2, HttpV1, HttpV2, v1 } from '../conformance/sdk.mjs';
 import { Wire, rpc } from '../sdk/wire.mjs';
+import { Ear } from './ear.mjs';
 
 export const DEADLINE_MS = Number(process.env.DEADLINE_MS ?? 15_000);
 
@@ -68,13 +69,15 @@ export function judge({ code, message, data }) {
 
 export class Tally {
   constructor() {
-    Object.assign(this, { calls: 0, results: 0, hangs: 0, wrong: [], nameless: [], slowest: 0 });
+    Object.assign(this, { calls: 0, results: 0, resumed: 0, hangs: 0, wrong: [], nameless: [], stories: [], slowest: 0 });
     Object.assign(this, { errors: {}, broken: {}, delivered: {} });
   }
   count(outcome) {
     this.calls++;
     this.slowest = Math.max(this.slowest, outcome.ms);
     const add = (to, key) => (to[key] = (to[key] ?? 0) + 1);
+    if (outcome.result && outcome.resumed) this.resumed++;
+    if (outcome.story) this.stories.push(outcome.story);
     if (outcome.hang) this.hangs++;
     else if (outcome.result) this.results++;
     else if (outcome.wrong) this.wrong.push(outcome.wrong);
@@ -89,20 +92,21 @@ export class Tally {
   plus(other) {
     const sum = new Tally();
     for (const t of [this, other]) {
-      for (const k of ['calls', 'results', 'hangs']) sum[k] += t[k];
+      for (const k of ['calls', 'results', 'resumed', 'hangs']) sum[k] += t[k];
       for (const k of ['errors', 'broken', 'delivered']) {
         for (const [name, n] of Object.entries(t[k])) sum[k][name] = (sum[k][name] ?? 0) + n;
       }
       sum.slowest = Math.max(sum.slowest, t.slowest);
       sum.wrong.push(...t.wrong);
       sum.nameless.push(...t.nameless);
+      sum.stories.push(...t.stories);
     }
     return sum;
   }
   toString() {
     const list = (o) => Object.entries(o).map(([k, v]) => `${k} ${v}`).join(', ') || 'none';
     return (
-      `${this.calls} calls: ${this.results} results, errors by name: ${list(this.errors)}; broken connections: ` +
+      `${this.calls} calls: ${this.results} results (${this.resumed} by a resumed stream), errors by name: ${list(this.errors)}; broken connections: ` +
       `${list(this.broken)}; wrong results ${this.wrong.length}, errors without a name ${this.nameless.length}, ` +
       `slowest ${this.slowest} ms, hangs ${this.hangs}`
     );
@@ -135,6 +139,7 @@ export class WireCaller {
   }
   async #ready() {
     this.wire ??= new Wire(this.url);
+    this.asked = 'initialize';
     if (this.era === 'legacy' && !this.wire.session) await this.wire.initialize();
   }
   #forget() {
@@ -146,6 +151,7 @@ export class WireCaller {
   }
   async #exchange({ method, params }) {
     const id = `${++this.next}`;
+    this.asked = method;
     if (this.era === 'modern') return this.wire.modern(id, method, params);
     return this.wire.send(rpc(id, method, params));
   }
@@ -172,8 +178,10 @@ export class WireCaller {
   }
   async call(order) {
     const outcome = await limited(this.deadline, () => this.#once(order));
-    if (outcome.hang) this.#forget();
-    return outcome;
+    if (!outcome.hang) return outcome;
+    const story = `${this.url} ${this.era}: no answer to ${this.asked}`;
+    this.#forget();
+    return { ...outcome, story };
   }
   async close() {
     if (this.wire?.session) await limited(2000, () => this.wire.send(undefined, { method: 'DELETE' }).catch(() => ({})));
@@ -190,7 +198,7 @@ const NO_RECONNECT = { maxReconnectionDelay: 100, initialReconnectionDelay: 20, 
 export class SdkCaller {
   /** kind: v1, v2 (legacy) or v2-modern */
   constructor(url, kind, deadline = DEADLINE_MS) {
-    Object.assign(this, { url, kind, deadline, client: undefined, visits: 0 });
+    Object.assign(this, { url, kind, deadline, client: undefined, ear: undefined, visits: 0, lost: () => {} });
   }
   async #ready() {
     if (this.client) return;
@@ -201,16 +209,22 @@ export class SdkCaller {
         : new ClientV2(INFO, { versionNegotiation: { mode: this.kind === 'v2' ? 'legacy' : { pin: '2026-07-28' } } });
     const Http = this.kind === 'v1' ? HttpV1 : HttpV2;
     const visit = this.visits;
+    const ear = (this.ear = new Ear(NO_RECONNECT.maxRetries, (why) => ear === this.ear && this.lost(why)));
+    ear.begin();
+    const transport = new Http(url, { reconnectionOptions: NO_RECONNECT, fetch: ear.fetch });
+    transport.onerror = (e) => ear.heard(e); // the client calls it, and its own
     client.onerror = () => {};
-    await client.connect(new Http(url, { reconnectionOptions: NO_RECONNECT }), { timeout: this.deadline + 1000 });
+    this.connecting = client;
+    await client.connect(transport, { timeout: this.deadline + 1000 });
+    this.connecting = undefined;
     if (visit === this.visits) this.client = client;
     else await client.close(); // given up meanwhile
   }
   async #forget() {
-    const client = this.client;
-    this.client = undefined;
+    const given = [this.client, this.connecting];
+    this.client = this.connecting = this.ear = undefined;
     this.visits++;
-    await client?.close().catch(() => {});
+    await Promise.all(given.map((client) => client?.close().catch(() => {})));
   }
   #ask({ method, params }) {
     const { _meta: more, ...rest } = params;
@@ -244,9 +258,17 @@ export class SdkCaller {
     if (isBroken(e) || /closed|not connected|stream|Unexpected|JSON|session/i.test(e?.message)) return { broken: `sdk ${this.kind}` };
     return { error: { nameless: `sdk ${this.kind}: ${status ?? ''} ${e?.code} ${e?.stack ?? e}` } };
   }
+  /** A transport that has lost the call's stream says so by onerror, and the call goes on waiting: that is its end. */
   async call(order) {
-    const outcome = await limited(this.deadline, () => this.#once(order));
-    if (outcome.hang) await limited(2000, () => this.#forget());
+    const told = new Promise((done) => {
+      this.lost = (why) => done({ broken: `sdk ${this.kind}, told by onerror: ${why}`, told: true });
+    });
+    this.ear?.begin();
+    const outcome = await limited(this.deadline, () => Promise.race([this.#once(order), told]));
+    const { ear } = this;
+    if (ear?.resumed()) outcome.resumed = true;
+    if (outcome.hang || outcome.told) await limited(2000, () => this.#forget());
+    if (outcome.hang || /refused/.test(outcome.broken)) outcome.story = `${this.url} ${outcome.broken ?? `sdk ${this.kind}, hang`}: ${ear?.story()}`;
     return outcome;
   }
   async close() {
