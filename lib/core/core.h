@@ -134,6 +134,10 @@ void mg_core_leave(struct mg_core *c, struct mg_slice principal);
 const char *mg_ctx_id(const struct mg_ctx *ctx);
 int mg_ctx_revision(const struct mg_ctx *ctx);
 int mg_ctx_answered(const struct mg_ctx *ctx); /* its initialize was answered well */
+/* Its initialize failed: it is there only for what was said to be fetched, and ends at the next tick or, when somebody
+ * may come back for that, after until_ms. */
+int mg_ctx_is_over(const struct mg_ctx *ctx);
+void mg_ctx_linger(struct mg_ctx *ctx, uint64_t until_ms); /* of no effect on others */
 struct mg_view mg_ctx_view(const struct mg_ctx *ctx);
 void mg_ctx_set_user(struct mg_ctx *ctx, void *user);
 void *mg_ctx_user(const struct mg_ctx *ctx);

@@ -162,8 +162,8 @@ static void session_ended(const struct post *p, struct mg_slice id) {
   reply_error(p->gw, p->x, 404, id, &f);
 }
 
-/* The session that the request names. Answers itself and returns NULL when there is none. */
-static struct mg_ctx *find_session(const struct post *p, struct mg_slice id) {
+/* The session that the request names, be it over. Answers itself and returns NULL when there is none. */
+static struct mg_ctx *find_any(const struct post *p, struct mg_slice id) {
   size_t count = 0;
   struct mg_slice sid = mg_exchange_header(p->x, "mcp-session-id", &count);
   if (count != 1) {
@@ -175,6 +175,13 @@ static struct mg_ctx *find_session(const struct post *p, struct mg_slice id) {
   struct mg_view v = ctx ? mg_ctx_view(ctx) : p->view;
   int same = (v.all && p->view.all) || (v.first == p->view.first && v.n == p->view.n);
   if (ctx && same && mg_ctx_user(ctx)) return ctx;
+  session_ended(p, id);
+  return NULL;
+}
+
+static struct mg_ctx *find_session(const struct post *p, struct mg_slice id) {
+  struct mg_ctx *ctx = find_any(p, id);
+  if (!ctx || !mg_ctx_is_over(ctx)) return ctx;
   session_ended(p, id);
   return NULL;
 }
@@ -378,7 +385,7 @@ static void on_get(struct post *p) {
     return;
   }
   if (!version_ok(p, mg_slice(NULL, 0))) return;
-  struct mg_ctx *ctx = find_session(p, mg_slice(NULL, 0));
+  struct mg_ctx *ctx = last.len ? find_any(p, mg_slice(NULL, 0)) : find_session(p, mg_slice(NULL, 0));
   if (ctx && mg_session_get(session_of(ctx), p->x, last) != MCPGW_OK)
     refuse(p, 400, mg_slice(NULL, 0), MG_RPC_REQUEST, "this Last-Event-ID is not remembered any more");
 }

@@ -309,10 +309,12 @@ static void finish(struct mg_stream *st) {
     stream_free(st);
     return;
   }
+  uint64_t until = mg_gw_now(st->gw) + st->gw->config->resume_ms;
   st->mode = FINISHED;
   mg_list_del(&st->orphan);
   mg_list_add(&st->gw->over, &st->orphan);
-  mg_gw_alarm(st->gw, &st->alarm, mg_gw_now(st->gw) + st->gw->config->resume_ms);
+  mg_gw_alarm(st->gw, &st->alarm, until);
+  mg_ctx_linger(mg_session_ctx(st->session), until);
 }
 
 static void reply_json(struct mg_stream *st, struct mg_outgoing *m) {

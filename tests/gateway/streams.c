@@ -250,6 +250,48 @@ START_TEST(who_does_not_come_back_in_time_cancels) {
 }
 END_TEST
 
+/* An initialize that fails while its client is away, or whose last bytes are lost: the error can be fetched, and
+ * nothing else can be done with the session. */
+START_TEST(a_failed_initialize_may_be_fetched) {
+  struct gwt g;
+  struct gwt_http c;
+  char sid[80], id[40], *at;
+  const char *hello = "{\"jsonrpc\":\"2.0\",\"id\":\"h\",\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
+                      "\"2025-11-25\",\"capabilities\":{},\"clientInfo\":{\"name\":\"t\",\"version\":\"1\"}}}";
+  gwt_up(&g, "\"sse_after_ms\":20,\"resume_ms\":800,", 1);
+  g.servers[0].mute = 1;
+  gwt_connect(&g, &c);
+  gwt_post(&c, "/mcp", "", hello);
+  ck_assert(gwt_stream_has(&c, "retry: ", 2000));
+  last_id(&c, id);
+  ck_assert_ptr_nonnull(at = strstr(c.buf, "Mcp-Session-Id: "));
+  snprintf(sid, sizeof sid, "%.*s\r\n", (int)strcspn(at, "\r"), at);
+  if (_i == 0) gwt_reset(&c);
+  gwt_turn(&g, 20);
+  mg_memory_end(g.servers[0].last, "it fell over");
+  if (_i) ck_assert(gwt_stream_has(&c, "UPSTREAM_UNAVAILABLE", 2000));
+  if (_i) gwt_close(&c);
+  for (int i = 0; i < 10; i++) gwt_turn(&g, 5);
+  for (int i = 0; i < 2; i++) { /* as often as it takes */
+    gwt_connect(&g, &c);
+    get(&c, sid, id);
+    ck_assert(gwt_stream_has(&c, "\"id\":\"h\",\"error\":", 2000));
+    ck_assert(gwt_stream_has(&c, "UPSTREAM_UNAVAILABLE", 2000));
+    ck_assert(gwt_stream_over(&c, 2000));
+    gwt_close(&c);
+  }
+  ck_assert_int_eq(gwt_ask(&g, "/mcp", sid, GWT_CALL("1", "echo"), NULL), 404);
+  gwt_connect(&g, &c);
+  get(&c, sid, NULL);
+  ck_assert_int_eq(gwt_response(&c, NULL, NULL, 2000), 404);
+  gwt_close(&c);
+  ck_assert_int_eq(gwt_stat(&g, "contexts"), 1);
+  for (uint64_t end = gwt_ms() + 3000; gwt_stat(&g, "contexts") && gwt_ms() < end;) gwt_turn(&g, 20);
+  ck_assert_int_eq(gwt_stat(&g, "contexts"), 0); /* resume_ms later it is gone */
+  gwt_down(&g);
+}
+END_TEST
+
 /* Polling (2025-11-25): the connection is closed, the stream is not, and the client comes back for the rest. */
 START_TEST(a_stream_may_be_polled) {
   struct gwt g;
@@ -624,6 +666,7 @@ Suite *gateway_streams_suite(void) {
   tcase_add_loop_test(t, who_goes_in_the_modern_era_cancels, 0, 4);
   tcase_add_loop_test(t, who_goes_in_the_legacy_eras_may_come_back, 0, 2);
   tcase_add_test(t, who_does_not_come_back_in_time_cancels);
+  tcase_add_loop_test(t, a_failed_initialize_may_be_fetched, 0, 2);
   tcase_add_loop_test(t, a_stream_may_be_polled, 0, 3);
   tcase_add_loop_test(t, who_vanishes_is_noticed, 0, 4);
   tcase_add_loop_test(t, a_stop_does_not_wait_for_who_cannot_come_back, 0, 2);

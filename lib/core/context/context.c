@@ -230,6 +230,14 @@ int mg_ctx_answered(const struct mg_ctx *ctx) {
   return ctx->answered;
 }
 
+int mg_ctx_is_over(const struct mg_ctx *ctx) {
+  return !ctx->session->created_ms;
+}
+
+void mg_ctx_linger(struct mg_ctx *ctx, uint64_t until_ms) {
+  mg_sessions_linger(ctx->session, until_ms);
+}
+
 int mg_ctx_revision(const struct mg_ctx *ctx) {
   return ctx->revision;
 }

@@ -166,6 +166,10 @@ void mg_sessions_hurry(struct mcpgw_session *s, uint64_t now_ms) {
   mg_heap_set(&s->all->expiries, &s->expiry, now_ms);
 }
 
+void mg_sessions_linger(struct mcpgw_session *s, uint64_t until_ms) {
+  if (!s->created_ms && !s->ended) mg_heap_set(&s->all->expiries, &s->expiry, until_ms); /* a move: cannot fail */
+}
+
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
 static int make_id(struct mcpgw_session *s) {
@@ -250,7 +254,7 @@ int mg_sessions_extend(struct mcpgw_session *s, const mcpgw_credential *who, uin
 struct mcpgw_session *mg_sessions_find(struct mcpgw_sessions *all, struct mg_slice id, const mcpgw_credential *who,
                                        uint64_t now_ms) {
   struct mcpgw_session *s = id.len == MG_ID_LEN ? mg_map_get(all->by_id, id) : NULL;
-  if (!s || s->ended || !s->created_ms || mg_sessions_extend(s, who, now_ms) != MCPGW_OK) return NULL;
+  if (!s || s->ended || (!s->created_ms && s->expiry.at_ms <= now_ms) || mg_sessions_extend(s, who, now_ms) != MCPGW_OK) return NULL;
   mg_sessions_touch(s, now_ms);
   return s;
 }

@@ -72,6 +72,7 @@ void mg_sessions_touch(struct mcpgw_session *s, uint64_t now_ms); /* it is being
 void mg_sessions_confirm(struct mcpgw_session *s, uint64_t now_ms);
 void mg_sessions_pin(struct mcpgw_session *s, uint64_t now_ms);
 void mg_sessions_hurry(struct mcpgw_session *s, uint64_t now_ms); /* it is to end at the next tick */
+void mg_sessions_linger(struct mcpgw_session *s, uint64_t until_ms); /* one that was told to hurry: not before this */
 void mg_sessions_end(struct mcpgw_session *s, const char *why);
 uint64_t mg_sessions_ends_ms(const struct mcpgw_session *s);
 int mg_sessions_bind(struct mcpgw_session *s, uint32_t slot, void *link);

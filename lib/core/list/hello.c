@@ -184,7 +184,8 @@ void mg_merge_discover(struct mg_call *call, uint64_t now_ms) {
 
 /* ---- initialize ------------------------------------------------------------------------------------------------ */
 
-/* A context whose initialize failed is of no use: it ends at the next tick, after the reply has left. */
+/* A context whose initialize failed is of no use: it ends at the next tick, after the reply has left,
+ * or when nobody can come back any more for a reply that was lost on its way (mg_ctx_linger). */
 static void doom(struct mg_ctx *ctx, uint64_t now_ms) {
   mg_sessions_hurry(ctx->session, now_ms);
 }
