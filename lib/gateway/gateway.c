@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/mem.h"
 #include "gateway/admin.h"
@@ -12,6 +13,7 @@
 #define AFTER_STOP_MS 6000 /* children and farewells get so long once the last call is over */
 #define STOP_LOOK_MS 20    /* how often a stopping gateway looks whether it is done */
 #define FAREWELL_MS 200    /* after the last link was closed: time for DELETEs to leave */
+#define FILES_KEPT 64      /* besides a quarter of all descriptors, from clients' connections */
 #define MAX_ALARMS ((size_t)1 << 20)
 
 uint64_t mg_gw_now(struct mcpgw_gateway *gw) {
@@ -245,10 +247,21 @@ void mg_gw_endpoints_free(struct mg_endpoint *v, size_t n) {
   mg_free(v);
 }
 
+/* Clients may not take all the descriptors that this process can have: servers and processes need some, and so does
+ * whoever asks whether we live. A few beyond the ceiling are accepted to be told that there is no room. */
+static size_t connections(const struct mg_config *c) {
+  struct rlimit r;
+  size_t want = (size_t)c->limits.connections, room;
+  if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == RLIM_INFINITY || r.rlim_cur / 2 > want) return want;
+  room = (size_t)r.rlim_cur / 4 * 3;
+  room = room > 4 * FILES_KEPT ? room - FILES_KEPT : (size_t)r.rlim_cur / 2;
+  return room < want ? room : want;
+}
+
 void mg_gw_http_limits(const struct mg_config *c, struct mg_http_limits *out) {
   *out = (struct mg_http_limits){.header_bytes = (size_t)c->limits.header_bytes,
                                  .body_bytes = (size_t)c->limits.body_bytes,
-                                 .connections = (size_t)c->limits.connections,
+                                 .connections = connections(c),
                                  .header_ms = 10000,
                                  .body_ms = 30000,
                                  .idle_ms = 75000,

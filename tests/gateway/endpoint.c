@@ -1,5 +1,6 @@
 /* tests/gateway/endpoint: HTTP statuses and headers: which path, which era, which session, who may come in. */
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "gateway/rig.h"
 #include "gateway/suites.h"
@@ -73,6 +74,32 @@ static const struct {
     {"POST", "/mcp", JSON BOTH "MCP-Protocol-Version: 2027-01-01\r\nMcp-Method: tools/list\r\n",
      "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"" GWT_NS "protocolVersion\":\"2027-01-01\",\"" GWT_NS "clientCapabilities\":{}}}}", 400},
 };
+
+/* What clients cannot take is there for servers, and for whoever is let in. */
+START_TEST(clients_do_not_take_all_descriptors) {
+  struct gwt g;
+  struct gwt_http c[128], last;
+  struct rlimit r, before;
+  int open = 0;
+  ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+  r = before;
+  r.rlim_cur = 256;
+  ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &r), 0); /* as it is when the gateway begins to listen */
+  gwt_up(&g, "", 1);
+  ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+  for (int i = 0; i < 128; i++) {
+    gwt_connect(&g, &c[i]);
+    open++;
+  }
+  for (int k = 0; k < 100 && gwt_stat(&g, "connections") < open; k++) gwt_turn(&g, 5);
+  ck_assert_int_eq(gwt_stat(&g, "connections"), 128);
+  gwt_connect(&g, &last);
+  ck_assert(gwt_until(&last, "503 ", 2000));
+  gwt_close(&last);
+  while (open) gwt_close(&c[--open]);
+  gwt_down(&g);
+}
+END_TEST
 
 START_TEST(statuses) {
   struct gwt g;
@@ -270,6 +297,7 @@ END_TEST
 Suite *gateway_endpoint_suite(void) {
   Suite *s = suite_create("gateway/endpoint");
   TCase *t = tcase_create("endpoint");
+  tcase_add_test(t, clients_do_not_take_all_descriptors);
   tcase_add_loop_test(t, statuses, 0, (int)(sizeof rows / sizeof rows[0]));
   tcase_add_loop_test(t, hosts_are_checked, 0, (int)(sizeof hosts / sizeof hosts[0]));
   tcase_add_test(t, cors_for_allowed_origins_only);
