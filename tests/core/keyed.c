@@ -75,14 +75,17 @@ static uint64_t unix_ms(void *arg) {
 static struct core_rig r;
 static struct mg_ctx *ctx;
 
-static void up(void) {
+#define SERVER "\"a\":{\"url\":\"http://a/mcp\",\"gateway\":{\"tools\":{\"set\":{\"effect\":\"idempotent\"}},\"timeouts\":{\"total_ms\":20000}}}"
+
+static void up(size_t servers) {
   const char *dir = scratch();
-  core_up(&r, "{\"a\":{\"url\":\"http://a/mcp\",\"gateway\":{\"tools\":{\"set\":{\"effect\":\"idempotent\"}},\"timeouts\":{\"total_ms\":20000}}}}", NULL);
+  core_up(&r, servers == 1 ? "{" SERVER "}" : "{" SERVER ",\"b\":{\"url\":\"http://b/mcp\"}}", NULL);
   memset(&slow, 0, sizeof slow);
   ck_assert_int_eq(mcpgw_store_new(&slow.real), MCPGW_OK);
   ck_assert_int_eq(mcpgw_store_open(slow.real, dir, strlen(dir), NULL), MCPGW_OK);
   mg_core_set_once(r.core, &(struct mg_once_port){open_contract, unix_ms, NULL});
-  ctx = core_session(&r, 0, 1);
+  r.servers[0].tools = "[{\"name\":\"t\"}]";
+  ctx = core_session(&r, 0, servers);
 }
 
 static void down(void) {
@@ -90,18 +93,22 @@ static void down(void) {
   scratch_done();
 }
 
-static struct core_sink *call(const char *tool) {
+static struct core_sink *call_as(const char *tool, const char *key) {
   static int id = 10;
   struct core_sink *s = core_sink(&r);
-  core_legacy(ctx, s, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"%s\",\"_meta\":{\"dev.mcpgw/idempotency-key\":\"k\"}}}",
-              id++, tool);
+  core_legacy(ctx, s, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"%s\",\"_meta\":{\"dev.mcpgw/idempotency-key\":\"%s\"}}}",
+              id++, tool, key);
   return s;
+}
+
+static struct core_sink *call(const char *tool) {
+  return call_as(tool, "k");
 }
 
 /* The store's thread works meanwhile; no time passes for the gateway. */
 static void until(const int *what, int value) {
   for (int t = 0; t < 10000 && *what < value; t++) {
-    core_tick(&r, 0);
+    core_settle(&r);
     nap(1);
   }
   ck_assert_int_ge(*what, value);
@@ -111,7 +118,7 @@ static void until(const int *what, int value) {
 static void answer(size_t nth, const char *result) {
   struct core_sent *m = NULL;
   for (int t = 0; t < 10000 && !(m = core_sent(core_port(&r, 0), "tools/call", nth)); t++) {
-    core_tick(&r, 0);
+    core_settle(&r);
     nap(1);
   }
   ck_assert_ptr_nonnull(m);
@@ -119,7 +126,7 @@ static void answer(size_t nth, const char *result) {
 }
 
 START_TEST(what_the_link_did_not_take_leaves_the_key_free) {
-  up();
+  up(1);
   r.send_rc = MCPGW_E_LIMIT;
   struct core_sink *s = call("t");
   until(&s->finals, 1);
@@ -134,7 +141,7 @@ START_TEST(what_the_link_did_not_take_leaves_the_key_free) {
 END_TEST
 
 START_TEST(nobody_waits_for_ever_for_the_store_to_take_a_result) {
-  up();
+  up(1);
   slow.holds = 1;
   struct core_sink *s = call("t");
   answer(0, "{\"content\":[\"ran\"]}");
@@ -158,7 +165,7 @@ END_TEST
 
 /* One attempt that may have arrived counts, whatever became of those after it. */
 START_TEST(an_attempt_that_may_have_run_is_not_forgotten) {
-  up();
+  up(1);
   struct core_sink *s = call("set");
   for (size_t n = 0; !s->finals; n++) {
     struct core_sent *m = NULL;
@@ -175,12 +182,46 @@ START_TEST(an_attempt_that_may_have_run_is_not_forgotten) {
 }
 END_TEST
 
+/* Of many servers one is gone: what it did is told all the same, and what it did not do is not begun. */
+START_TEST(what_was_done_is_told_without_its_server) {
+  up(2);
+  struct core_sink *s = call("a__t");
+  core_settle(&r);
+  answer(0, "{\"content\":[\"ran\"]}");
+  until(&s->finals, 1);
+  core_has(core_final(s), "ran");
+  core_close(core_port(&r, 0), MCPGW_DELIVERED_NO);
+  r.open_rc = MCPGW_E_IO;
+  for (int i = 0; i < 3; i++) {
+    core_tick(&r, 1);
+    s = call("a__t");
+    until(&s->finals, 1);
+    core_has(core_final(s), "ran");
+    core_has(core_final(s), "dev.mcpgw/replayed");
+  }
+  for (int i = 0; i < 2; i++) {
+    s = call_as("a__t", "other");
+    until(&s->finals, 1);
+    core_has(core_final(s), i ? "UPSTREAM_UNAVAILABLE" : "STATE_LOST");
+  }
+  r.open_rc = MCPGW_OK;
+  core_tick(&r, 10000);
+  s = call_as("a__t", "other");
+  core_settle(&r);
+  answer(0, "{\"content\":[\"ran too\"]}");
+  until(&s->finals, 1);
+  core_has(core_final(s), "ran too");
+  down();
+}
+END_TEST
+
 Suite *core_keyed_suite(void) {
   Suite *s = suite_create("core/keyed");
   TCase *t = tcase_create("keyed");
   tcase_set_timeout(t, 60);
   tcase_add_test(t, what_the_link_did_not_take_leaves_the_key_free);
   tcase_add_test(t, nobody_waits_for_ever_for_the_store_to_take_a_result);
+  tcase_add_test(t, what_was_done_is_told_without_its_server);
   tcase_add_test(t, an_attempt_that_may_have_run_is_not_forgotten);
   suite_add_tcase(s, t);
   return s;

@@ -92,6 +92,15 @@ START_TEST(a_key_may_stand_in_three_places) {
   says(MODERN(KEY("a b"), "echo"), GWT_MODERN_CALL("1", "echo"), 400, "structured-field");
   says(MODERN(KEY("\"\""), "echo"), GWT_MODERN_CALL("1", "echo"), 400, "1 to 255");
   says(MODERN("", "echo"), GWT_MODERN("1", "tools/call", "\"name\":\"echo\",\"idempotencyKey\":7,"), 400, "a string");
+  enum { LONG = 10240 };
+  char *long_key = calloc(1, 6 * LONG + 1), *text = malloc(6 * LONG + 1000);
+  for (int escaped = 0; escaped < 2; escaped++) {
+    for (int i = 0; i < LONG; i++) memcpy(long_key + i * (escaped ? 6 : 1), "\\u0041" + (escaped ? 0 : 5), escaped ? 6 : 1);
+    sprintf(text, GWT_MODERN("1", "tools/call", "\"name\":\"echo\",\"idempotencyKey\":\"%s\","), long_key);
+    says(MODERN("", "echo"), text, 400, "1 to 255");
+  }
+  free(long_key);
+  free(text);
   ck_assert_int_eq(g.servers[0].calls, 1);
 }
 END_TEST

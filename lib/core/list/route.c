@@ -234,7 +234,9 @@ static int not_there(struct mg_call *call, const struct mg_msg *m, unsigned kind
   struct mg_link *l;
   if (!up) return not_found(call, m);
   if (kinds == URIS) return unavailable(call, up, "is not there, and no other owns this resource");
-  int rc = mg_request_link(call, up->index, &l, now_ms);
+  size_t prefix = strlen(up->cfg->slug) + strlen(call->core->config->separator);
+  int rc = mg_once_ask(call, up, m, mg_slice_sub(text, prefix, text.len), now_ms);
+  if (rc == MCPGW_OK) rc = mg_request_link(call, up->index, &l, now_ms);
   return rc == MCPGW_OK ? unavailable(call, up, "did not give its list, or not in time") : rc;
 }
 
@@ -256,6 +258,8 @@ static int route_text(struct mg_call *call, const struct mg_msg *m, unsigned kin
     l = find(call, kinds, text, item);
   }
   if (!l) return not_there(call, m, kinds, text, now_ms);
+  int rc = mg_once_enter(call, l->up, m, *item, now_ms); /* what is known already needs no link, nor its state */
+  if (rc != MCPGW_OK) return rc;
   return mg_request_link(call, l->up->index, link, now_ms);
 }
 

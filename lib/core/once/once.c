@@ -209,9 +209,11 @@ static int start(struct mg_call *call, const struct mg_msg *m, struct mg_slice t
   return MCPGW_E_CLOSED;
 }
 
-static int begin(struct mg_call *call, struct mg_upstream *up, const struct mg_msg *m, const struct mg_item *item, uint64_t now_ms) {
+/* tool: its own name, where the message has another and no item is at hand. */
+static int begin(struct mg_call *call, struct mg_upstream *up, const struct mg_msg *m, const struct mg_item *item,
+                 struct mg_slice tool, uint64_t now_ms) {
   struct mg_buf key_text, name_text;
-  struct mg_slice key, tool = mg_slice(NULL, 0);
+  struct mg_slice key;
   const char *why = NULL;
   mg_buf_init(&key_text, 8192);
   mg_buf_init(&name_text, 65536);
@@ -222,7 +224,7 @@ static int begin(struct mg_call *call, struct mg_upstream *up, const struct mg_m
     rc = MCPGW_E_CLOSED;
   } else if (rc == MCPGW_OK) {
     if (item) tool = mg_slice_z(item->key);
-    else mg_msg_text(m, MG_S_NAME, &name_text, &tool);
+    else if (!tool.len) mg_msg_text(m, MG_S_NAME, &name_text, &tool);
     struct mg_link *l = item ? NULL : mg_link_peek(call->core, call->ctx, up->index);
     if (l && l->lists) item = mg_catalog_find(l, MG_LIST_TOOLS, tool, call);
     mg_limits_set(call, up, m, item); /* and with them its effect */
@@ -240,13 +242,27 @@ int mg_once_enter(struct mg_call *call, struct mg_upstream *up, const struct mg_
   if (m->method != MG_M_TOOLS_CALL) return MCPGW_OK;
   switch (call->once.stage) {
   case MG_ONCE_UNSEEN:
-    return begin(call, up, m, item, now_ms);
+    return begin(call, up, m, item, mg_slice(NULL, 0), now_ms);
   case MG_ONCE_WAITS:
   case MG_ONCE_STORES:
     return MCPGW_E_AGAIN;
   default:
     return MCPGW_OK;
   }
+}
+
+int mg_once_ask(struct mg_call *call, struct mg_upstream *up, const struct mg_msg *m, struct mg_slice tool, uint64_t now_ms) {
+  if (m->method != MG_M_TOOLS_CALL || call->once.stage != MG_ONCE_UNSEEN || call->once.asks) return MCPGW_OK;
+  call->once.asks = 1;
+  return begin(call, up, m, NULL, tool, now_ms);
+}
+
+/* Nothing is kept under its key, and it cannot be run: the key is free again, and its client is told why. */
+static void asked(struct mg_call *call, uint64_t now_ms) {
+  mg_once_leave(call);
+  call->once.asks = 2;
+  call->once.stage = MG_ONCE_UNSEEN;
+  call->step(call, now_ms);
 }
 
 /* ---- the way back ------------------------------------------------------------------------------------------------------- */
@@ -308,6 +324,10 @@ int mg_once_detach(struct mg_call *call, int only_for_others) {
 static void changed(struct mg_call *call, mcpgw_operation *op, uint64_t now_ms) {
   switch (mg_op_state(op)) {
   case MCPGW_OPERATION_NEW:
+    if (call->once.asks == 1) {
+      asked(call, now_ms);
+      break;
+    }
     mg_list_del(&call->once.in_leader);
     call->once.stage = MG_ONCE_RUNS;
     lead(call);

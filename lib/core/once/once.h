@@ -14,6 +14,7 @@ struct mg_once { /* of a call */
   struct mg_list followers; /* calls of this gateway that joined it */
   struct mg_list in_leader;
   int leads; /* it is in core->leaders */
+  int asks;  /* 1: its server is away: it only asks what became of an earlier one; 2: it has */
 };
 
 struct mg_call;
@@ -24,6 +25,8 @@ struct mg_upstream;
 /* OK: it has no key, or it is the one that runs it. AGAIN: it waits. CLOSED: it has been answered. item may be NULL. */
 int mg_once_enter(struct mg_call *call, struct mg_upstream *up, const struct mg_msg *m, const struct mg_item *item,
                   uint64_t now_ms);
+/* Its server is not there: is there an answer from before? OK: none, or it has no key; AGAIN, CLOSED: as above. */
+int mg_once_ask(struct mg_call *call, struct mg_upstream *up, const struct mg_msg *m, struct mg_slice tool, uint64_t now_ms);
 void mg_once_sent(struct mg_call *call); /* from here on bytes may leave */
 /* 1: the reply is kept and goes on when it is stored. */
 int mg_once_reply(struct mg_call *call, mg_blob *bytes, const struct mg_msg *m);

@@ -3,6 +3,9 @@
  * another's: those that are there agree, or the call is refused. */
 #include "core/once/once_key.h"
 
+#define ESCAPED 6 /* bytes that one byte of a key may take in JSON, and more than in a header */
+static const char length[] = "an idempotency key has 1 to 255 bytes";
+
 static int bad(const char **why, const char *text) {
   *why = text;
   return MCPGW_E_INVALID;
@@ -36,6 +39,7 @@ static int from_header(const struct mg_call *call, struct mg_buf *text, struct m
   struct mg_slice v = call->header ? call->header(call->header_arg, "Idempotency-Key", &count) : mg_slice(NULL, 0);
   if (!count) return MCPGW_E_NOT_FOUND;
   if (count > 1) return bad(why, "the header Idempotency-Key stands there twice");
+  if (v.len > ESCAPED * MCPGW_IDEMPOTENCY_KEY_MAX) return bad(why, length);
   if (v.len && v.ptr[0] == '"') {
     if (room(text) != MCPGW_OK) return bad(why, "out of memory");
     if (quoted(v, text) != MCPGW_OK) return bad(why, "the header Idempotency-Key is no structured-field string");
@@ -48,6 +52,7 @@ static int from_header(const struct mg_call *call, struct mg_buf *text, struct m
 
 static int from_slot(const struct mg_msg *m, int slot, struct mg_buf *text, struct mg_slice *key, const char **why) {
   if (m->s[slot].type == MG_JSON_NONE) return MCPGW_E_NOT_FOUND;
+  if (m->s[slot].type == MG_JSON_STRING && mg_msg_inner(m, slot).len > ESCAPED * MCPGW_IDEMPOTENCY_KEY_MAX) return bad(why, length);
   if (m->s[slot].escaped && room(text) != MCPGW_OK) return bad(why, "out of memory");
   if (mg_msg_text(m, slot, text, key) != MCPGW_OK) return bad(why, "an idempotency key is a string");
   return MCPGW_OK;
@@ -60,7 +65,7 @@ int mg_once_find_key(const struct mg_call *call, const struct mg_msg *m, struct 
     int rc = slots[i] < 0 ? from_header(call, text, &v, why) : from_slot(m, slots[i], text, &v, why);
     if (rc == MCPGW_E_NOT_FOUND) continue;
     if (rc != MCPGW_OK) return rc;
-    if (!v.len || v.len > MCPGW_IDEMPOTENCY_KEY_MAX) return bad(why, "an idempotency key has 1 to 255 bytes");
+    if (!v.len || v.len > MCPGW_IDEMPOTENCY_KEY_MAX) return bad(why, length);
     if (found && !mg_slice_eq(v, *key)) return bad(why, "the idempotency keys of header and body differ");
     *key = v;
     found = 1;
