@@ -26,8 +26,8 @@ static int abort_call(struct mg_http_call *call, int rc, const char *text) {
 /* ---- libcurl asks and tells --------------------------------------------------------------------- */
 static int on_prereq(void *arg, char *ip, char *local_ip, int port, int local_port) {
   struct mg_http_call *call = arg;
-  (void)ip, (void)local_ip, (void)port, (void)local_port;
-  call->wired = 1;
+  (void)ip, (void)local_ip, (void)port;
+  call->port = local_port;
   if (call->dead) return CURL_PREREQFUNC_ABORT;
   if (call->sent) { /* the connection died under the request and libcurl wants to send it again */
     abort_call(call, MCPGW_E_CLOSED, "connection closed before a reply came; not sent again");
@@ -140,8 +140,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg) {
   if (!call->ev.body) return size * n;
   rc = call->ev.body(call->arg, data, size * n);
   if (call->dead) return CURL_WRITEFUNC_ERROR;
-  call->paused = rc == MCPGW_E_AGAIN;
-  if (call->paused) return CURL_WRITEFUNC_PAUSE;
+  if (rc == MCPGW_E_AGAIN) return CURL_WRITEFUNC_PAUSE;
   if (rc == MCPGW_OK) return size * n;
   abort_call(call, rc, "reply refused");
   return CURL_WRITEFUNC_ERROR;
@@ -483,7 +482,7 @@ static void call_reset(struct mg_http_call *call, const struct mg_http_call_opts
   call->curl_text[0] = '\0';
   call->sent = call->head_bytes = 0;
   call->status = call->n_session = call->head_done = call->coded = 0;
-  call->connected = call->wired = call->paused = call->dead = call->resuming = 0;
+  call->connected = call->port = call->dead = call->resuming = 0;
   call->abort_rc = MCPGW_OK;
   call->starting = 1;
   call->want_stream = o->stream;

@@ -20,6 +20,7 @@ struct http_socket {
   int fd;
   int want;  /* MG_READ | MG_WRITE as libcurl asks */
   int owned; /* opened by us; else libcurl's own (the resolver's), which it closes without telling */
+  int up;    /* a request went over it: when libcurl closes it, it tells */
 };
 
 enum { SETTLE_ROUNDS = 8 };
@@ -138,14 +139,24 @@ int mg_http_client_socket_open(struct mg_http_client *c, struct curl_sockaddr *a
   return fd;
 }
 
+static int port_of(int fd) {
+  struct sockaddr_storage a;
+  socklen_t len = sizeof a;
+  if (getsockname(fd, (struct sockaddr *)&a, &len) != 0) return 0;
+  return a.ss_family == AF_INET    ? ntohs(((struct sockaddr_in *)&a)->sin_port)
+         : a.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&a)->sin6_port)
+                                   : 0;
+}
+
 /* What libcurl does not look at now may rest in its pool, or be closed already: one that was still connecting
- * is closed without a word (7.88), and a watch of a closed descriptor would be the end of libuv. */
+ * is closed without a word (7.88), and a watch of a closed descriptor would be the end of libuv. That a request
+ * went over a connection says nothing of the next one that libcurl opens for the same call. */
 static void socket_rests(struct http_socket *s, CURL *easy) {
   struct mg_http_call *call = NULL;
-  int pooled = s->owned && curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call) == CURLE_OK && call && call->wired;
+  if (!s->up && s->owned && curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call) == CURLE_OK && call && call->port)
+    s->up = port_of(s->fd) == call->port;
   s->want = 0;
-  if (!pooled) mg_http_client_socket_forget(s->client, s->fd);
-  else if (!call->paused) call->wired = 0;
+  if (!s->up) mg_http_client_socket_forget(s->client, s->fd);
 }
 
 /* Never fails towards libcurl: that would end the whole multi. Without a watch the deadline ends the call. */

@@ -83,8 +83,7 @@ struct mg_http_call {
   /* state */
   int want_stream, starting, resuming;
   int connected; /* the request was let out at least once */
-  int wired;     /* its connection is up: when that is closed libcurl tells */
-  int paused;    /* it asked libcurl to hold the reply back */
+  int port;      /* our end of the connection its request went over last; 0: none yet */
   int dead;      /* no callback any more */
   int abort_rc;  /* why a callback of ours stopped the transfer */
   struct mg_err abort_text;
