@@ -85,22 +85,38 @@ void client_echo(struct raw_conn *c, void *arg) {
 }
 
 /* A listening socket with a full backlog answers no SYN: connecting takes for ever. */
+struct deaf {
+  struct sockaddr_in at;
+  int fd, fill[4];
+};
+static void deaf_open(struct deaf *d, char url[64]) {
+  socklen_t len = sizeof d->at;
+  d->at = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  d->fd = socket(AF_INET, SOCK_STREAM, 0);
+  ck_assert_int_eq(bind(d->fd, (struct sockaddr *)&d->at, sizeof d->at), 0);
+  listen(d->fd, 0);
+  getsockname(d->fd, (struct sockaddr *)&d->at, &len);
+  snprintf(url, 64, "http://127.0.0.1:%d/", ntohs(d->at.sin_port));
+}
+static void deaf_fill(struct deaf *d) {
+  for (int i = 0; i < 4; i++) {
+    d->fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    (void)connect(d->fill[i], (struct sockaddr *)&d->at, sizeof d->at);
+  }
+}
+static void deaf_close(struct deaf *d) {
+  for (int i = 0; i < 4; i++) close(d->fill[i]);
+  close(d->fd);
+}
+
 START_TEST(a_connect_that_hangs_ends_in_time_and_is_not_delivered) {
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t len = sizeof a;
-  int fd = socket(AF_INET, SOCK_STREAM, 0), fill[4];
+  struct deaf d;
   char url[64];
   struct got g = {0};
   uint64_t start;
-  ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-  listen(fd, 0);
-  getsockname(fd, (struct sockaddr *)&a, &len);
-  for (int i = 0; i < 4; i++) {
-    fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    (void)connect(fill[i], (struct sockaddr *)&a, sizeof a);
-  }
+  deaf_open(&d, url);
+  deaf_fill(&d);
   client_fix_up(&f, NULL, NULL);
-  snprintf(url, sizeof url, "http://127.0.0.1:%d/", ntohs(a.sin_port));
   start = mg_now_ms();
   ck_assert_int_eq(client_start(&f, &g, "POST", url, NULL, "{}"), MCPGW_OK);
   client_wait(&f, &g.dones, 1, 6000);
@@ -109,8 +125,66 @@ START_TEST(a_connect_that_hangs_ends_in_time_and_is_not_delivered) {
   ck_assert_int_ge((int)(mg_now_ms() - start), 1990);
   ck_assert_int_lt((int)(mg_now_ms() - start), 3000);
   ck_assert_str_eq(g.fault.text, "no connection within 2000 ms");
-  for (int i = 0; i < 4; i++) close(fill[i]);
-  close(fd);
+  deaf_close(&d);
+  client_fix_down(&f);
+}
+END_TEST
+
+/* What has come on fd while the loop turns; waits for something. */
+static size_t turn_until_read(int fd, char *to, size_t cap) {
+  ssize_t n = -1;
+  for (int i = 0; i < 400 && (n = recv(fd, to, cap, MSG_DONTWAIT)) < 0; i++) client_turn(&f, 5);
+  ck_assert_int_gt(n, 0);
+  return (size_t)n;
+}
+
+/* The peer resets between libcurl's look at a pooled connection and its write. */
+static void reset_now(void *arg) {
+  struct linger now = {1, 0};
+  setsockopt(*(int *)arg, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  close(*(int *)arg);
+}
+
+static void never_done(void *arg, const struct mg_http_fault *fault) {
+  (void)arg;
+  ck_abort_msg("it ended: %s", fault ? fault->text : "well");
+}
+
+static void cancel_it(void *arg) {
+  mg_http_call_cancel(*(struct mg_http_call **)arg);
+}
+
+/* Its connection dies under the write, and libcurl opens another one, which never comes up: what it closes then,
+ * without a word, must not stay watched. */
+START_TEST(a_second_connection_that_hangs_can_be_left) {
+  static const char reply[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+  struct deaf d;
+  static const struct mg_http_call_events ev = {.sent = reset_now, .done = never_done};
+  struct got first = {0}, other = {0};
+  struct mg_http_call *second = NULL;
+  struct mg_soon leave = {.cb = cancel_it, .arg = &second};
+  char url[64], in[4096];
+  int fd;
+  deaf_open(&d, url);
+  client_fix_up(&f, client_echo, NULL);
+  ck_assert_int_eq(client_start(&f, &first, "POST", url, NULL, "{}"), MCPGW_OK);
+  client_turn(&f, 20);
+  ck_assert_int_ge(fd = accept(d.fd, NULL, NULL), 0);
+  turn_until_read(fd, in, sizeof in);
+  ck_assert_int_eq(send(fd, reply, sizeof reply - 1, 0), (ssize_t)sizeof reply - 1);
+  client_wait(&f, &first.dones, 1, 3000);
+  deaf_fill(&d);
+  mg_blob *body = mg_blob_copy(NULL, "{}", 2);
+  struct mg_http_call_opts o = {.method = "POST", .url = url, .body = body};
+  ck_assert_int_eq(mg_http_call_start(f.client, &o, &ev, &fd, &second), MCPGW_OK);
+  mg_blob_unref(body);
+  mg_soon(f.loop, &leave); /* in the same turn: the loop has not looked at the new descriptor yet */
+  client_turn(&f, 50);
+  client_post(&f, &other, "{}");
+  ck_assert(!other.faulty);
+  got_done(&first);
+  got_done(&other);
+  deaf_close(&d);
   client_fix_down(&f);
 }
 END_TEST
@@ -372,6 +446,7 @@ void client_tests_delivery(Suite *s) {
   tcase_add_test(t, refused_is_not_delivered);
   tcase_add_test(t, an_unknown_name_is_not_delivered_and_stalls_nobody);
   tcase_add_test(t, a_connect_that_hangs_ends_in_time_and_is_not_delivered);
+  tcase_add_test(t, a_second_connection_that_hangs_can_be_left);
   tcase_add_test(t, a_failed_tls_handshake_is_not_delivered);
   tcase_add_test(t, a_post_on_a_reused_connection_that_dies_runs_once);
   tcase_add_test(t, a_fresh_connection_that_dies_is_unknown);
