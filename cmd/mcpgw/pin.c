@@ -18,6 +18,8 @@ struct pin {
   char *file;
   size_t differences, seen;
   FILE *out;
+  char **names; /* of the definitions of one list met so far */
+  size_t n_names;
   const char *wanted; /* a search: for this name */
   int found;
 };
@@ -33,6 +35,27 @@ static void walk(struct pin *pin, const struct probe *p, int kind, each_fn *each
     while (json_next(json_get(json_get(whole, "result"), probe_kind_names[kind]), &pos, NULL, &item))
       each(pin, p, kind, item);
   }
+}
+
+/* As the gateway does: what has no name, or one that was listed before, does not count. name OWNED, taken over. */
+static int counts(struct pin *pin, char *name) {
+  size_t i = 0;
+  if (name == NULL) return 0;
+  while (i < pin->n_names && strcmp(pin->names[i], name) != 0) i++;
+  char **grown = i < pin->n_names ? NULL : realloc(pin->names, (i + 1) * sizeof *grown);
+  if (grown == NULL) {
+    free(name);
+    return 0;
+  }
+  pin->names = grown;
+  pin->names[pin->n_names++] = name;
+  return 1;
+}
+
+static void forget_names(struct pin *pin) {
+  while (pin->n_names) free(pin->names[--pin->n_names]);
+  free(pin->names);
+  pin->names = NULL;
 }
 
 /* ---- the file's name --------------------------------------------------------------------------- */
@@ -54,6 +77,7 @@ static char *lock_file(const struct target *t, const struct args *a) {
 
 static void put_definition(struct pin *pin, const struct probe *p, int kind, struct json definition) {
   (void)p, (void)kind;
+  if (!counts(pin, json_text(json_get(definition, "name"), NULL))) return;
   fputs(pin->seen++ ? ",\n        " : "\n        ", pin->out);
   for (size_t i = 0; i < definition.len; i++) { /* one line each: outside of strings only blanks can be breaks */
     char c = definition.ptr[i];
@@ -70,6 +94,7 @@ static void put_server(struct pin *pin, const struct probe *p, int last) {
     fprintf(pin->out, "%s\n      \"%s\": [", k ? "," : "", probe_kind_names[kinds[k]]);
     pin->seen = 0;
     walk(pin, p, kinds[k], put_definition);
+    forget_names(pin);
     putc(']', pin->out);
   }
   fputs(last ? "\n    }\n" : "\n    },\n", pin->out);
@@ -124,7 +149,7 @@ static void compare_definition(struct pin *pin, const struct probe *p, int kind,
   size_t len;
   char *name = json_text(json_get(definition, "name"), &len), *changed = NULL;
   uint32_t verdict;
-  if (name == NULL) return;
+  if (!counts(pin, name)) return;
   int rc = mcpgw_config_pinned(pin->target.config, p->name, strlen(p->name),
                                kind == PROBE_TOOLS ? MCPGW_PIN_TOOL : MCPGW_PIN_PROMPT, name, len, definition.ptr,
                                definition.len, &verdict, &changed);
@@ -132,7 +157,6 @@ static void compare_definition(struct pin *pin, const struct probe *p, int kind,
   else if (verdict == MCPGW_PIN_CHANGED) difference(pin, "changed", p, kind, name, changed);
   else if (verdict != MCPGW_PIN_SAME) difference(pin, "added", p, kind, name, "");
   mcpgw_free(changed);
-  free(name);
 }
 
 static void find_definition(struct pin *pin, const struct probe *p, int kind, struct json definition) {
@@ -188,7 +212,9 @@ static int compare(struct pin *pin) {
   for (size_t i = 0; i < pin->probes.n; i++) {
     const struct probe *p = &pin->probes.items[i];
     walk(pin, p, PROBE_TOOLS, compare_definition);
+    forget_names(pin);
     walk(pin, p, PROBE_PROMPTS, compare_definition);
+    forget_names(pin);
     find_removed(pin, p, lock);
   }
   free(text);

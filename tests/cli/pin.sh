@@ -59,4 +59,18 @@ run pin --file /proc/none/lock mcp.json; ok "a place that cannot be written" all
 rm mcp.lock.json
 run check --offline mcp.json; ok "a lock file that is not there is no licence" all 'exits 3' one_line 'says "mcpgw pin writes it"'
 run pin http://127.0.0.1:1/mcp; ok "pin wants a file" all 'exits 2' one_line
+
+cat >twice.py <<'EOF'
+import json, sys
+tools = [{"name": "x", "inputSchema": {"type": "object"}}, {"name": "x", "inputSchema": {"type": "object", "other": 1}}, {"title": "no name"}]
+said = {"initialize": {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "t", "version": "1"}}, "tools/list": {"tools": tools}, "ping": {}}
+for line in sys.stdin:
+    m = json.loads(line)
+    if "id" in m:
+        a = {"result": said[m["method"]]} if m["method"] in said else {"error": {"code": -32601, "message": "no"}}
+        print(json.dumps({"jsonrpc": "2.0", "id": m["id"], **a}), flush=True)
+EOF
+printf '{"mcpServers": {"a": {"command": "python3", "args": ["%s/twice.py"]}}%s}' "$WORK" "$PINS" >mcp.json
+run pin mcp.json; ok "of what is listed twice the first is pinned, what has no name is not" all 'exits 0' '[ $(grep -c inputSchema mcp.lock.json) -eq 1 ]' '! grep -q other mcp.lock.json'
+run pin --check mcp.json; ok "and such a file is read" all 'exits 0' 'empty "$out"' 'empty "$err"'
 exit 0
