@@ -8,7 +8,11 @@
 static int port_open(void *arg, struct mg_link *core, void **port, int *cancel_closes, struct mg_err *why) {
   struct mcpgw_gateway *gw = arg;
   struct mg_gw_upstream *up = gw->ups[mg_link_index(core)];
-  if (!up->ops) return mg_err_set(why, MCPGW_E_NOT_FOUND, "no transport carries it; see mcpgw_gateway_set_transport");
+  if (!up->ops)
+    return mg_err_set(why, MCPGW_E_NOT_FOUND, up->cfg->kind == MG_SERVER_SSE
+                                                  ? "HTTP+SSE servers (2024-11-05) are not supported by this version; "
+                                                    "has it a streamable HTTP URL, of type http?"
+                                                  : "no transport carries it; see mcpgw_gateway_set_transport");
   struct mcpgw_link *l = mg_calloc(1, sizeof *l);
   if (!l) return MCPGW_E_NOMEM;
   l->gw = gw;

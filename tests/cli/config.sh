@@ -59,6 +59,8 @@ run check "$WORK/none.json"; ok "a configuration without servers is right" all '
 for c in call tools pin serve stdio; do
   run $c "$WORK/none.json" $([ $c = call ] && echo x); ok "but there is nothing to $c" all 'exits 3' one_line 'says "no server is configured"'
 done
+printf '{"mcpServers": {"old": {"type": "sse", "url": "http://127.0.0.1:1/sse"}}}' >"$WORK/sse.json"
+run check "$WORK/sse.json"; ok "check tells why an sse server stays away" all 'exits 4' 'prints "old *failed.*HTTP+SSE servers (2024-11-05) are not supported"'
 for mode in fresh refuse; do
   printf '{"mcpServers": {}, "gateway": {"contexts": {"no_handle": "%s"}}}' $mode >"$WORK/handles.json"
   run check "$WORK/handles.json"; ok "check tells of no_handle $mode" all 'exits 0' "prints 'no_handle is $mode'" '! prints boundary'

@@ -125,6 +125,8 @@ START_TEST(discover_passes_through_or_is_put_together) {
   up(&r, THREE);
   r.servers[0].hello = ",\"instructions\":\"one\",\"ttlMs\":99000,\"cacheScope\":\"public\",\"_meta\":{\"dev.mcpgw/x\":1,\"io.modelcontextprotocol/serverInfo\":{\"name\":\"s\"}}";
   r.servers[1].hello = ",\"instructions\":\"two\",\"ttlMs\":7000,\"cacheScope\":\"private\"";
+  r.servers[0].caps = "{\"tools\":{},\"prompts\":{}}";
+  r.servers[1].caps = "{\"tools\":{\"listChanged\":true},\"resources\":{\"subscribe\":true}}";
   r.servers[2].modern = -32601;
   struct core_sink *s = core_sink(&r);
   core_say(&r, NULL, s, (struct mg_view){0, 1, 0}, MODERN("\"d\"", "server/discover", ""));
@@ -134,6 +136,7 @@ START_TEST(discover_passes_through_or_is_put_together) {
   const char *text = core_final(ask(&r, MODERN("2", "server/discover", "")));
   core_has(text, "\"resultType\":\"complete\"");
   core_has(text, "\"supportedVersions\":[\"2026-07-28\",\"2025-11-25\",\"2025-06-18\",\"2025-03-26\",\"2024-11-05\"]");
+  core_has(text, "\"capabilities\":{\"tools\":{\"listChanged\":true},\"prompts\":{},\"resources\":{\"subscribe\":true}}"); /* as they say */
   core_has(text, "\"instructions\":\"one\\n\\ntwo\"");
   core_has(text, "\"ttlMs\":7000");
   core_has(text, "\"cacheScope\":\"private\"");

@@ -13,7 +13,7 @@
 
 struct hello {
   uint32_t caps;
-  int subscribe, ready, is_private;
+  int subscribe, ready, is_private, late; /* late: one that is not there may join */
   uint64_t ttl_ms;
   struct mg_buf extensions, instructions;
   struct mg_map *seen; /* extension names */
@@ -64,7 +64,6 @@ static int may_come(const struct mg_call *call, const struct mg_upstream *up) {
 }
 
 static void collect(struct mg_call *call, struct hello *h) {
-  int late = 0;
   memset(h, 0, sizeof *h);
   h->seen = mg_map_new(256);
   mg_buf_init(&h->extensions, TEXT_MAX);
@@ -72,9 +71,9 @@ static void collect(struct mg_call *call, struct hello *h) {
   for (size_t i = call->view.first; i < call->view.first + call->view.n; i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
     if (l) add_link(h, l);
-    else late |= may_come(call, call->core->ups[i]);
+    else h->late |= may_come(call, call->core->ups[i]);
   }
-  if (!late) return;
+  if (!h->late) return;
   h->caps |= LATE_CAPS;
   h->ttl_ms = 0;
 }
@@ -90,12 +89,22 @@ static void member(struct mg_buf *b, const char *text) {
   mg_buf_addz(b, text);
 }
 
+/* A legacy client hears of changes from the gateway itself; a modern one on the streams that upstreams grant. */
+static void add_list(struct mg_buf *b, const struct hello *h, int modern, uint32_t cap, const char *name) {
+  const char *subscribe = cap == MG_CAP_RESOURCES && h->subscribe ? "\"subscribe\":true" : "";
+  int changes = !modern || h->late || h->caps & cap * MG_CAP_CHANGES;
+  if (!(h->caps & cap)) return;
+  member(b, name);
+  mg_buf_addz(b, subscribe);
+  if (changes) mg_buf_addz(b, *subscribe ? ",\"listChanged\":true" : "\"listChanged\":true");
+  mg_buf_addc(b, '}');
+}
+
 static void add_capabilities(struct mg_buf *b, const struct hello *h, int modern) {
   mg_buf_addz(b, "\"capabilities\":{");
-  if (h->caps & MG_CAP_TOOLS) member(b, "\"tools\":{\"listChanged\":true}");
-  if (h->caps & MG_CAP_PROMPTS) member(b, "\"prompts\":{\"listChanged\":true}");
-  if (h->caps & MG_CAP_RESOURCES && h->subscribe) member(b, "\"resources\":{\"subscribe\":true,\"listChanged\":true}");
-  else if (h->caps & MG_CAP_RESOURCES) member(b, "\"resources\":{\"listChanged\":true}");
+  add_list(b, h, modern, MG_CAP_TOOLS, "\"tools\":{");
+  add_list(b, h, modern, MG_CAP_PROMPTS, "\"prompts\":{");
+  add_list(b, h, modern, MG_CAP_RESOURCES, "\"resources\":{");
   if (h->caps & MG_CAP_COMPLETIONS) member(b, "\"completions\":{}");
   if (h->caps & MG_CAP_LOGGING) member(b, "\"logging\":{}");
   if (h->caps & MG_CAP_TASKS && !modern) member(b, "\"tasks\":{\"cancel\":{},\"requests\":{\"tools\":{\"call\":{}}}}");
