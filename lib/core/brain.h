@@ -596,7 +596,10 @@ void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b, uint64_t no
 /* Why a subscription cannot be remembered; NULL: it can, or it is none. */
 const char *mg_restore_refuses(const struct mg_ctx *ctx, const struct mg_upstream *up, const struct mg_msg *m);
 void mg_restore_note(struct mg_ctx *ctx, const struct mg_msg *m, struct mg_upstream *up);
-void mg_restore_forget(struct mg_ctx *ctx, const struct mg_upstream *up, struct mg_slice uri); /* uri: raw JSON, as all here */
+/* The URI of a message as all here spell it: JSON, with no escapes but needed ones, so that one URI is one text
+ * ("f:\/\/x" is PHP's). A view into m or b, which is initialized here and is the caller's to empty. */
+struct mg_slice mg_restore_uri(const struct mg_msg *m, struct mg_buf *b);
+void mg_restore_forget(struct mg_ctx *ctx, const struct mg_upstream *up, struct mg_slice uri);
 int mg_restore_has(const struct mg_ctx *ctx, const struct mg_upstream *up, struct mg_slice uri);
 int mg_restore_next(const struct mg_ctx *ctx, const struct mg_upstream *up, size_t *it, struct mg_slice *uri);
 int mg_restore_subscribed(const struct mg_ctx *ctx, const struct mg_upstream *up);

@@ -161,6 +161,23 @@ START_TEST(subscriptions_are_counted) {
 }
 END_TEST
 
+/* PHP escapes slashes, others do not: it is the same resource. */
+START_TEST(a_uri_is_the_same_however_it_is_written) {
+  struct core_rig r;
+  core_up(&r, ISO("shared"), NULL);
+  struct client a = client(&r, "{}"), b = client(&r, "{}");
+  struct core_port *p = core_port(&r, 0);
+  answer(&r, &a, SUBSCRIBE("1", "x:\\/\\/1"), "{}");
+  answered_here(&r, &b, SUBSCRIBE("1", "x://1"));
+  core_hear(p, 0, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\",\"params\":{\"uri\":\"x:/\\/\\u0031\"}}");
+  ck_assert_uint_eq(heard(&a, "updated"), 1);
+  ck_assert_uint_eq(heard(&b, "updated"), 1);
+  answered_here(&r, &b, UNSUBSCRIBE("2", "x:\\/\\/1"));
+  answer(&r, &a, UNSUBSCRIBE("2", "x://1"), "{}");
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(what_is_remembered_of_a_client_has_a_ceiling) {
   struct core_rig r;
   char text[9000], uri[8200];
@@ -530,6 +547,7 @@ Suite *core_sharing_suite(void) {
   tcase_add_loop_test(t, a_link_is_whose_the_mode_says, 0, 3);
   tcase_add_test(t, the_gateway_speaks_for_all_on_a_common_link);
   tcase_add_test(t, subscriptions_are_counted);
+  tcase_add_test(t, a_uri_is_the_same_however_it_is_written);
   tcase_add_test(t, changes_are_for_those_who_follow_them);
   tcase_add_loop_test(t, what_is_remembered_of_a_client_has_a_ceiling, 0, 2);
   tcase_add_test(t, a_refused_subscription_is_nobodys);

@@ -30,7 +30,9 @@ static void unsubscribed(struct mg_call *call, const struct mg_link *l) {
   struct mg_msg m;
   struct mg_wire_fault why;
   if (call->method != MG_M_SUBSCRIBE || !call->blob || mg_wire_parse(call->doc, &m, &why) != MCPGW_OK) return;
-  mg_restore_forget(call->ctx, l->up, mg_msg_raw(&m, MG_S_URI));
+  struct mg_buf b;
+  mg_restore_forget(call->ctx, l->up, mg_restore_uri(&m, &b));
+  mg_buf_done(&b);
 }
 
 static void learn(struct mg_call *call, struct mg_leg *leg, const struct mg_msg *m, uint64_t now_ms) {

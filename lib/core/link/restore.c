@@ -2,20 +2,39 @@
  * anew of a link that replaces another (DESIGN §5). It never answers a client: that was done the first time. */
 #include "core/brain.h"
 
+#define TEXT_MAX ((size_t)65536)
 #define MAX_SUBSCRIPTIONS 1024 /* of one context */
-#define MAX_URI 8192           /* bytes, as written */
+#define MAX_URI 8192           /* bytes, as JSON */
+
+struct mg_slice mg_restore_uri(const struct mg_msg *m, struct mg_buf *b) {
+  struct mg_buf text;
+  struct mg_slice uri;
+  mg_buf_init(b, TEXT_MAX);
+  if (m->s[MG_S_URI].type != MG_JSON_STRING || !m->s[MG_S_URI].escaped) return mg_msg_raw(m, MG_S_URI);
+  mg_buf_init(&text, TEXT_MAX);
+  int rc = mg_msg_text(m, MG_S_URI, &text, &uri);
+  if (rc == MCPGW_OK) rc = mg_buf_json_str(b, uri);
+  mg_buf_done(&text);
+  return rc == MCPGW_OK ? mg_buf_slice(b) : mg_msg_raw(m, MG_S_URI);
+}
 
 const char *mg_restore_refuses(const struct mg_ctx *ctx, const struct mg_upstream *up, const struct mg_msg *m) {
-  struct mg_slice uri = mg_msg_raw(m, MG_S_URI);
-  if (m->method != MG_M_SUBSCRIBE || m->s[MG_S_URI].type != MG_JSON_STRING || mg_restore_has(ctx, up, uri)) return NULL;
-  if (uri.len > MAX_URI) return "a URI of more than 8,192 bytes cannot be followed";
+  struct mg_buf b;
+  if (m->method != MG_M_SUBSCRIBE || m->s[MG_S_URI].type != MG_JSON_STRING) return NULL;
+  struct mg_slice uri = mg_restore_uri(m, &b);
+  size_t len = uri.len;
+  int has = mg_restore_has(ctx, up, uri);
+  mg_buf_done(&b);
+  if (has) return NULL;
+  if (len > MAX_URI) return "a URI of more than 8,192 bytes cannot be followed";
   return ctx->subscriptions && mg_map_count(ctx->subscriptions) >= MAX_SUBSCRIPTIONS
              ? "1,024 resources are followed in this session already; unsubscribe from some"
              : NULL;
 }
 
 void mg_restore_note(struct mg_ctx *ctx, const struct mg_msg *m, struct mg_upstream *up) {
-  struct mg_slice uri = mg_msg_raw(m, MG_S_URI);
+  struct mg_buf b;
+  struct mg_slice uri = mg_restore_uri(m, &b);
   int rc = MCPGW_OK;
   if (m->method == MG_M_SET_LEVEL) {
     if (mg_share_level(mg_msg_inner(m, MG_S_LEVEL)) < 0) return; /* it may be of any length; the upstream will refuse it */
@@ -27,6 +46,7 @@ void mg_restore_note(struct mg_ctx *ctx, const struct mg_msg *m, struct mg_upstr
   } else if (m->method == MG_M_UNSUBSCRIBE) {
     mg_restore_forget(ctx, up, uri);
   }
+  mg_buf_done(&b);
   if (rc != MCPGW_OK && rc != MCPGW_E_EXISTS)
     mg_log(ctx->core->log, MG_LOG_WARN, "restore.not_kept", "upstream", up->cfg->name, "method",
            mg_method_name(m->method), "context", mg_ctx_tag(ctx), (char *)0);

@@ -73,7 +73,10 @@ int mg_share_request(struct mg_call *call, struct mg_link *l, const struct mg_ms
   if (!mg_link_is_common(l)) return 0;
   if (m->method == MG_M_SET_LEVEL) return set_level(call, l, m, now_ms);
   if (m->method != MG_M_SUBSCRIBE && m->method != MG_M_UNSUBSCRIBE) return 0;
-  if (!others_subscribed(l, call->ctx, mg_msg_raw(m, MG_S_URI))) return 0; /* the first, or the last */
+  struct mg_buf b;
+  int others = others_subscribed(l, call->ctx, mg_restore_uri(m, &b));
+  mg_buf_done(&b);
+  if (!others) return 0; /* the first, or the last */
   mg_restore_note(call->ctx, m, l->up);
   mg_call_result(call, MG_LIT("{}"));
   return 1;
@@ -111,10 +114,17 @@ struct mg_ctx *mg_share_only(const struct mg_link *l) {
   return l->n_binds == 1 ? mg_bind_of(l->binds.next)->ctx : NULL;
 }
 
+static int concerns(const struct mg_link *l, const struct mg_ctx *ctx, const struct mg_msg *m) {
+  struct mg_buf b;
+  int yes = mg_restore_concerns(ctx, l->up, mg_restore_uri(m, &b));
+  mg_buf_done(&b);
+  return yes;
+}
+
 static int is_for(const struct mg_link *l, const struct mg_ctx *ctx, const struct mg_msg *m) {
   switch (m->method) {
   case MG_M_N_MESSAGE: return may_hear(l, ctx, m);
-  case MG_M_N_UPDATED: return mg_restore_concerns(ctx, l->up, mg_msg_raw(m, MG_S_URI));
+  case MG_M_N_UPDATED: return concerns(l, ctx, m);
   case MG_M_N_TOOLS_CHANGED:
   case MG_M_N_PROMPTS_CHANGED:
   case MG_M_N_RESOURCES_CHANGED: return 1;
