@@ -55,7 +55,9 @@ static size_t end_links(struct mg_upstream *up, uint64_t now_ms) {
       continue;
     }
     mg_link_retire(l, now_ms);
-    if (busy) n = c->links.next; /* calls that failed with it may have ended other links */
+    if (c->graveyard.prev == &l->node) continue;
+    n = c->links.next; /* calls that failed or waited with it have ended other links: n may lie in the graveyard too */
+    left = 0;
   }
   for (n = c->graveyard.next; n != &c->graveyard; n = n->next) left += MG_CONTAINER(n, struct mg_link, node)->up == up;
   return left;
