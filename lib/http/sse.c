@@ -168,14 +168,19 @@ static int field_of(const struct mg_sse_reader *r) {
   return F_OTHER;
 }
 
+/* The event's own ceiling was looked at before: this is the budget's end. */
+static int or_nomem(int rc) {
+  return rc == MCPGW_E_LIMIT ? MCPGW_E_NOMEM : rc;
+}
+
 /* A second data line continues the first behind one LF. */
 static int start_data(struct mg_sse_reader *r, size_t hint) {
   if (r->data) {
     if (mg_blob_len(r->data) >= r->max_event) return MCPGW_E_LIMIT;
-    return mg_blob_append(r->data, "\n", 1);
+    return or_nomem(mg_blob_append(r->data, "\n", 1));
   }
   r->data = mg_blob_new(r->budget, hint < r->max_event ? hint : r->max_event, r->max_event);
-  return r->data ? MCPGW_OK : MCPGW_E_LIMIT;
+  return r->data ? MCPGW_OK : MCPGW_E_NOMEM;
 }
 
 /* The name of a field is complete; hint: bytes of its value that may follow at once. */
@@ -202,7 +207,7 @@ static int add_value(struct mg_sse_reader *r, const char *p, size_t len) {
   switch (r->field) {
   case F_DATA:
     if (len > r->max_event - mg_blob_len(r->data)) return MCPGW_E_LIMIT;
-    return mg_blob_append(r->data, p, len);
+    return or_nomem(mg_blob_append(r->data, p, len));
   case F_EVENT: return mg_buf_add(&r->type, p, len);
   case F_ID:
     if (memchr(p, 0, len)) r->bad_value = 1; /* §9.2.6: an id with NUL is ignored */

@@ -26,8 +26,8 @@ struct mg_sse_reader;
 typedef int (*mg_sse_cb)(void *arg, struct mg_sse_event_view *ev);
 int mg_sse_reader_new(struct mg_budget *budget, size_t max_event, mg_sse_cb cb, void *arg, struct mg_sse_reader **out);
 void mg_sse_reader_free(struct mg_sse_reader *r);
-/* MCPGW_E_LIMIT, _NOMEM: an event, id or name is too large, or the budget is used up; the reader stays
- * in that state. It may be freed from inside its callback (then this returns MCPGW_E_CLOSED). An event
+/* MCPGW_E_LIMIT: an event, id or name is too large; MCPGW_E_NOMEM: the budget or the heap is used up; the reader
+ * stays in that state. It may be freed from inside its callback (then this returns MCPGW_E_CLOSED). An event
  * the stream ends in the middle of is dropped with the reader (§9.2.6).
  * LF, CR and CRLF ends, BOM at the start, comments ignored, fields per the standard; data of one long
  * line goes straight into the blob that is handed over (held once). */

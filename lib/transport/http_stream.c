@@ -55,8 +55,9 @@ int mg_http_events_feed(struct http_exchange *x, const void *data, size_t len) {
   if (x->draining || rc == MCPGW_OK) return MCPGW_OK;
   if (x->kind == MCPGW_SEND_REQUEST)
     mg_http_fail(x, rc, MCPGW_DELIVERED_YES,
-                 rc == MCPGW_E_LIMIT ? "upstream's message is larger than result_bytes or the memory limit"
-                                     : "upstream's event stream cannot be read");
+                 rc == MCPGW_E_LIMIT   ? "upstream's message is larger than limits.result_bytes"
+                 : rc == MCPGW_E_NOMEM ? "limits.memory_bytes leaves no room for the answer"
+                                       : "upstream's event stream cannot be read");
   return rc;
 }
 
