@@ -92,6 +92,7 @@ int mg_core_new(struct mg_config *config, const struct mg_ports *ports, void *po
   mg_list_init(&c->listeners);
   mg_heap_init(&c->deadlines, MAX_DEADLINES);
   mg_heap_init(&c->gathers, MAX_DEADLINES);
+  mg_heap_init(&c->loads, MAX_DEADLINES);
   mg_heap_init(&c->feeds, MAX_DEADLINES);
   mg_heap_init(&c->questions, MAX_DEADLINES);
   mg_buf_init(&c->scratch, (size_t)256 << 10);
@@ -137,6 +138,7 @@ void mg_core_free(struct mg_core *c) {
   mg_sessions_free(c->sessions);
   mg_heap_done(&c->deadlines);
   mg_heap_done(&c->gathers);
+  mg_heap_done(&c->loads);
   mg_heap_done(&c->feeds);
   mg_heap_done(&c->questions);
   mg_buf_done(&c->scratch);
@@ -187,7 +189,7 @@ static uint64_t top_ms(const struct mg_heap *h) {
 
 uint64_t mg_core_next_ms(const struct mg_core *c) {
   if (!mg_list_empty(&c->graveyard) || !mg_list_empty(&c->ready)) return 0;
-  const struct mg_heap *heaps[] = {&c->deadlines, &c->gathers, &c->feeds, &c->questions};
+  const struct mg_heap *heaps[] = {&c->deadlines, &c->gathers, &c->loads, &c->feeds, &c->questions};
   uint64_t at = mg_sessions_next_ms(c->sessions);
   if (mg_bind_next_ms(c) < at) at = mg_bind_next_ms(c);
   if (mg_once_next_ms(c) < at) at = mg_once_next_ms(c);
@@ -201,6 +203,7 @@ void mg_core_tick(struct mg_core *c, uint64_t now_ms) {
   bury(c);
   mg_leg_tick(c, now_ms);
   mg_call_tick(c, now_ms);
+  mg_catalog_tick(c, now_ms);
   mg_reverse_tick(c, now_ms);
   mg_feed_tick(c, now_ms);
   mg_sessions_tick(c->sessions, now_ms);

@@ -298,6 +298,7 @@ struct mg_core {
   struct mcpgw_sessions *sessions; /* user: the mg_ctx */
   struct mg_heap deadlines; /* of legs */
   struct mg_heap gathers;   /* of calls that wait */
+  struct mg_heap loads;     /* fetches of lists that go again */
   struct mg_heap feeds;     /* of feeds that are to be looked at */
   struct mg_heap questions; /* of mg_reverse */
   struct mg_list listeners; /* struct mg_listen: calls that are subscriptions */
@@ -459,6 +460,7 @@ void mg_wake(struct mg_list *waiters, uint64_t now_ms);
 void mg_wake_later(struct mg_list *waiters); /* in the next turn: nobody is stepped from here */
 const char *mg_call_principal(const struct mg_call *call); /* BORROWED */
 void mg_call_tick(struct mg_core *c, uint64_t now_ms);
+void mg_catalog_tick(struct mg_core *c, uint64_t now_ms);
 void mg_refuse(struct mg_core *c, const struct mg_inbound *in, int modern, const struct mg_fault *f); /* no call yet */
 void mg_send_blob(struct mg_core *c, struct mg_sink *s, mg_blob *bytes, int final, int status);
 
@@ -504,6 +506,9 @@ int mg_effect_noted(struct mg_slice tool); /* MG_EFFECT_* by the annotations of 
 int mg_effect_of(const struct mg_call *call, const struct mg_msg *m, const struct mg_item *item); /* MG_EFFECT_ONCE … */
 void mg_retry_sent(struct mg_call *call); /* one attempt is made */
 /* A leg of the call failed. 1: it goes again, now or later; else it is to be told. */
+/* A list that the gateway fetches itself. 1: it goes again, at *at_ms, which is before until_ms. */
+int mg_retry_load(struct mg_upstream *up, int method, const struct mg_fault *f, unsigned attempt, uint64_t until_ms, uint64_t now_ms,
+                  uint64_t *at_ms);
 int mg_retry(struct mg_call *call, const struct mg_link *l, const struct mg_fault *f, uint64_t now_ms);
 
 /* ---- rate.c: requests a principal ------------------------------------------------------------------------------ */

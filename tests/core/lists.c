@@ -383,6 +383,55 @@ START_TEST(a_walk_in_circles_ends) {
 }
 END_TEST
 
+static size_t pages_asked(struct core_rig *r) {
+  size_t n = 0;
+  while (core_sent(core_port(r, 0), "tools/list", n)) n++;
+  return n;
+}
+
+/* A page that was lost is asked for again: a list only reads. _i 0: it comes then; 1: it never does; 2: it was refused. */
+START_TEST(a_page_that_was_lost_is_asked_for_again) {
+  struct core_rig r;
+  struct mg_ctx *ctx;
+  struct core_sink *s = begin_list(&r, &ctx);
+  page(&r, "[{\"name\":\"x\"}]", ",\"nextCursor\":\"c\"");
+  size_t n = 2;
+  do {
+    core_fail(core_port(&r, 0), core_last(core_port(&r, 0))->call, MCPGW_E_CLOSED, MCPGW_DELIVERED_UNKNOWN, _i == 2 ? 404 : 0);
+    for (int t = 0; t < 1000 && !s->finals && pages_asked(&r) == n; t++) core_tick(&r, 1);
+    if (!s->finals) ck_assert_uint_eq(pages_asked(&r), ++n);
+    ck_assert_uint_lt(n, 10);
+  } while (_i && !s->finals);
+  ck_assert_int_eq(s->finals, _i != 0);
+  ck_assert_uint_eq(mg_core_stats(r.core)->retries, n - 2);
+  if (!_i) {
+    core_has(core_last(core_port(&r, 0))->text, "\"cursor\":\"c\"");
+    page(&r, "[{\"name\":\"y\"}]", "");
+    core_has(core_final(s), "\"tools\":[{\"name\":\"a__x\"},{\"name\":\"a__y\"}]");
+  } else {
+    ck_assert_uint_eq(n, _i == 2 ? 2 : 4);
+    core_has(core_final(s), "\"dev.mcpgw/unavailable\":{\"a\":");
+  }
+  core_down(&r);
+}
+END_TEST
+
+/* Its link goes while it waits for its turn. */
+START_TEST(a_page_that_waits_for_its_turn_goes_with_its_link) {
+  struct core_rig r;
+  struct mg_ctx *ctx;
+  struct core_sink *s = begin_list(&r, &ctx);
+  core_fail(core_port(&r, 0), core_last(core_port(&r, 0))->call, MCPGW_E_CLOSED, MCPGW_DELIVERED_NO, 0);
+  core_close(core_port(&r, 0), MCPGW_DELIVERED_NO);
+  r.servers[0].tools = "[{\"name\":\"new\"}]";
+  core_settle(&r);
+  core_tick(&r, 2000);
+  core_settle(&r);
+  ck_assert_int_eq(s->finals, 1);
+  core_down(&r);
+}
+END_TEST
+
 START_TEST(a_walk_has_a_longest_way_and_time) {
   struct core_rig r;
   struct mg_ctx *ctx;
@@ -651,6 +700,8 @@ Suite *core_lists_suite(void) {
   tcase_add_test(t, two_that_are_exposed_alike_are_listed_once_each);
   tcase_add_test(t, a_list_is_walked_to_its_end);
   tcase_add_loop_test(t, a_walk_in_circles_ends, 0, 2);
+  tcase_add_loop_test(t, a_page_that_was_lost_is_asked_for_again, 0, 3);
+  tcase_add_test(t, a_page_that_waits_for_its_turn_goes_with_its_link);
   tcase_add_loop_test(t, a_walk_has_a_longest_way_and_time, 0, 2);
   tcase_add_test(t, a_list_has_a_longest_length);
   tcase_add_loop_test(t, what_is_no_list_is_not_taken_for_one, 0, 4);

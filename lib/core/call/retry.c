@@ -87,17 +87,17 @@ static int pay(struct mg_upstream *up) {
   return 1;
 }
 
-static void log_again(const struct mg_call *call, const struct mg_fault *f, uint64_t pause_ms) {
+static void log_again(const struct mg_upstream *up, int method, unsigned attempt, const struct mg_fault *f, uint64_t pause_ms) {
   char n[24], ms[24];
-  snprintf(n, sizeof n, "%u", call->attempt + 1);
+  snprintf(n, sizeof n, "%u", attempt + 1);
   snprintf(ms, sizeof ms, "%llu", (unsigned long long)pause_ms);
-  mg_log(call->core->log, MG_LOG_INFO, "call.retry", "upstream", call->up->cfg->name, "method", mg_method_name(call->method),
+  mg_log(up->core->log, MG_LOG_INFO, "call.retry", "upstream", up->cfg->name, "method", mg_method_name(method),
          "attempt", n, "pause_ms", ms, "reason", mg_reason_name(f->reason), (char *)0);
 }
 
 /* Full jitter: anything from nothing to the ceiling, which doubles; never before the upstream's Retry-After. */
-static uint64_t pause_of(const struct mg_call *call, const struct mg_fault *f) {
-  uint64_t base = call->up->cfg->retries.base_ms, ceiling = base << (call->attempt < 8 ? call->attempt - 1 : 7);
+static uint64_t pause_of(const struct mg_upstream *up, unsigned attempt, const struct mg_fault *f) {
+  uint64_t base = up->cfg->retries.base_ms, ceiling = base << (attempt < 8 ? attempt - 1 : 7);
   if (ceiling > PAUSE_MAX_MS) ceiling = base < PAUSE_MAX_MS ? PAUSE_MAX_MS : base;
   return f->retry_after_ms + mg_jitter(ceiling);
 }
@@ -112,10 +112,10 @@ static int is_moved(const struct mg_call *call, const struct mg_link *l, const s
 static int goes_later(struct mg_call *call, const struct mg_fault *f, uint64_t now_ms) {
   const struct mg_cfg_retries *cfg = &call->up->cfg->retries;
   if (call->attempt >= cfg->attempts || !is_passing(f) || !may_repeat(call, f)) return 0;
-  uint64_t pause = pause_of(call, f), at = now_ms + pause;
+  uint64_t pause = pause_of(call->up, call->attempt, f), at = now_ms + pause;
   if (at >= mg_limits_until(call) || !pay(call->up)) return 0;
   if (mg_heap_set(&call->core->gathers, &call->deadline, at) != MCPGW_OK) return 0;
-  log_again(call, f, pause);
+  log_again(call->up, call->method, call->attempt, f, pause);
   call->pauses = 1;
   return 1;
 }
@@ -129,8 +129,20 @@ int mg_retry(struct mg_call *call, const struct mg_link *l, const struct mg_faul
   mg_cache_asked(call);
   mg_gate_leave(call);
   if (!moved) return 1;
-  log_again(call, f, 0);
+  log_again(call->up, call->method, call->attempt, f, 0);
   call->resent = 1;
   call->step(call, now_ms);
+  return 1;
+}
+
+/* A list only reads: it goes again as a call of that kind would. */
+int mg_retry_load(struct mg_upstream *up, int method, const struct mg_fault *f, unsigned attempt, uint64_t until_ms, uint64_t now_ms,
+                  uint64_t *at_ms) {
+  if (attempt >= up->cfg->retries.attempts || !is_passing(f) || up->core->ending) return 0;
+  uint64_t pause = pause_of(up, attempt, f);
+  if (now_ms + pause >= until_ms || !pay(up)) return 0;
+  up->core->stats.retries++;
+  log_again(up, method, attempt, f, pause);
+  *at_ms = now_ms + pause;
   return 1;
 }

@@ -19,6 +19,8 @@ struct mg_load { /* a fetch under way: pages collect here and replace the table 
   char *cursor;      /* raw JSON of the last nextCursor */
   struct mg_map *cursors; /* hashes of all so far */
   uint64_t asked_ms, until_ms; /* until: of the whole walk: a server may not drip a thousand pages */
+  unsigned attempt;  /* at the page under way */
+  struct mg_heap_node again;
   int outdated;      /* the server said meanwhile that the list changes: what comes may be older */
 };
 
@@ -43,6 +45,7 @@ int mg_list_kind(int method) {
 static void load_free(struct mg_load *load) {
   if (!load) return;
   mg_table_clear(&load->next);
+  mg_heap_del(&load->link->core->loads, &load->again);
   mg_free(load->cursor);
   mg_map_free(load->cursors);
   mg_free(load->principal);
@@ -198,6 +201,7 @@ static void on_page(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, 
     settle(load, "the upstream refused it", now_ms);
     return;
   }
+  load->attempt = 0;
   int rc = mg_table_add_page(load->link, load->kind, &load->next, bytes, m);
   if (rc == MCPGW_E_LIMIT) { /* cut, and said so: the part that fits is served */
     mg_log(load->link->core->log, MG_LOG_WARN, "list.cut", "upstream", load->link->up->cfg->name, "list",
@@ -212,8 +216,24 @@ static void on_page(struct mg_leg *leg, mg_blob *bytes, const struct mg_msg *m, 
   }
 }
 
+/* Who waits for it waits list_ms at most: it goes again within that, or not. */
 static void on_page_fail(struct mg_leg *leg, const struct mg_fault *f, uint64_t now_ms) {
-  settle(leg->arg, f->text ? f->text : "no answer", now_ms);
+  struct mg_load *load = leg->arg;
+  struct mg_link *l = load->link;
+  uint64_t at, until = load->asked_ms + l->up->cfg->timeouts.list_ms;
+  if (l->state == MG_LINK_READY && mg_retry_load(l->up, list_method[load->kind], f, load->attempt, until, now_ms, &at) &&
+      mg_heap_set(&l->core->loads, &load->again, at) == MCPGW_OK)
+    return;
+  settle(load, f->text ? f->text : "no answer", now_ms);
+}
+
+void mg_catalog_tick(struct mg_core *c, uint64_t now_ms) {
+  struct mg_heap_node *top;
+  while ((top = mg_heap_top(&c->loads)) && top->at_ms <= now_ms) {
+    struct mg_load *load = MG_CONTAINER(top, struct mg_load, again);
+    mg_heap_del(&c->loads, top);
+    if (fetch_page(load, now_ms) != MCPGW_OK) settle(load, "it could not be asked for again", now_ms);
+  }
 }
 
 static const struct mg_leg_ops page_ops = {on_page, on_page_fail};
@@ -253,6 +273,7 @@ static int fetch_page(struct mg_load *load, uint64_t now_ms) {
   rc = bytes ? mg_leg_send(leg, bytes, &header, l->modern ? 1 : 0) : MCPGW_E_NOMEM;
   mg_blob_unref(bytes);
   if (rc != MCPGW_OK) mg_leg_free(leg);
+  load->attempt++;
   return rc;
 }
 
@@ -283,11 +304,11 @@ static int start(struct mg_link *l, int kind, struct mg_table *t, const struct m
   if (mg_breaker_ask(l->up, l->ctx, now_ms, &why) != MCPGW_OK) return MCPGW_E_CLOSED; /* what was known is served meanwhile */
   struct mg_load *load = mg_calloc(1, sizeof *load);
   if (!load) return MCPGW_E_NOMEM;
+  load->link = l;
   if (call && mg_audience_is_common(l) && !(load->principal = mg_strdup(mg_call_principal(call)))) {
     load_free(load);
     return MCPGW_E_NOMEM;
   }
-  load->link = l;
   load->table = t;
   load->kind = kind;
   load->asked_ms = now_ms;
