@@ -195,6 +195,16 @@ static int say_continue(struct mg_conn *c) {
   return rc;
 }
 
+enum { BODY_PAUSES = 10, BODY_BYTES_MS = 16 };
+
+/* Some of the body came. It may pause for body_ms, and take as long as ten pauses and a millisecond for each 16
+ * bytes of it: who sends a byte now and then does not hold a connection for ever. */
+static void body_goes_on(struct mg_conn *c) {
+  uint64_t now = mg_loop_now_ms(c->s->loop), pause = c->s->limits.body_ms;
+  uint64_t by = c->body_by + (c->parser.body ? mg_blob_len(c->parser.body) / BODY_BYTES_MS : 0);
+  mg_http_server_due(c, by < now ? 0 : by - now < pause ? by - now : pause);
+}
+
 /* The head is complete: asks `admit`, and calls the body in. */
 static void on_head(struct mg_conn *c) {
   struct mg_http_head *h = c->parser.head;
@@ -211,6 +221,7 @@ static void on_head(struct mg_conn *c) {
   c->x = x;
   c->keep_alive = (unsigned char)h->req.keep_alive;
   c->linger = 0;
+  c->body_by = mg_loop_now_ms(c->s->loop) + BODY_PAUSES * c->s->limits.body_ms;
   mg_http_server_due(c, c->s->limits.body_ms);
   int status = c->s->ev.admit ? c->s->ev.admit(c->s->data, x, &h->req) : 0;
   if (c->closed || c->serial != serial || c->state != MG_CONN_READ) return;
@@ -310,7 +321,7 @@ static int read_once(struct mg_conn *c) {
   }
   if (c->closed || c->state != MG_CONN_READ) return 0;
   if (c->parser.head && (c->parser.body_left < left || (c->parser.body && mg_blob_len(c->parser.body) > had)))
-    mg_http_server_due(c, c->s->limits.body_ms); /* only bytes of the body count as progress */
+    body_goes_on(c); /* only bytes of the body count as progress */
   return (size_t)n == cap;
 }
 

@@ -52,6 +52,7 @@ struct mg_conn {
   struct mg_list node, dirty;
   struct mg_heap_node timer; /* at_ms <= due: moved only when it fires, or when due comes nearer */
   uint64_t due;
+  uint64_t body_by; /* when the body must be there, but for what its length grants; see body_goes_on */
   struct mg_http_server *s;
   struct mg_watch *w;
   int fd, want, busy;

@@ -14,7 +14,7 @@ struct mg_http_limits {
   size_t header_bytes, body_bytes; /* 32 KiB, 4 MiB */
   size_t connections;              /* beyond it: accept, 503 + Retry-After, close */
   uint64_t header_ms;              /* first byte to end of headers (10,000) */
-  uint64_t body_ms;                /* longest pause inside a body (30,000) */
+  uint64_t body_ms;                /* longest pause inside a body (30,000); in all ten of them, and 1 ms for each 16 bytes */
   uint64_t idle_ms;                /* keep-alive without a request (75,000) */
   uint64_t write_ms;               /* a reader that takes nothing for this long is gone (60,000); also TCP_USER_TIMEOUT */
   int private_sockets;             /* unix sockets have mode 0600 and serve our own user and root alone: 403 */

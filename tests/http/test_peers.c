@@ -92,6 +92,21 @@ START_TEST(peers_slow_body) {
 }
 END_TEST
 
+START_TEST(peers_body_byte_by_byte) { /* never a pause as long as body_ms, and never the end */
+  up(0, 40, 0, 0);
+  fix_say(&f, fd, POST("/x", "4000\r\n\r\n"));
+  uint64_t since = fix_ms();
+  while (mg_http_server_connections(f.server) && fix_ms() - since < 5000) {
+    fix_run(&f, 10);
+    (void)!send(fd, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+  ck_assert_int_ge(fix_ms() - since, 40);
+  ck_assert_int_lt(fix_ms() - since, 5000);
+  ck_assert_int_eq(f.requests, 0);
+  down();
+}
+END_TEST
+
 START_TEST(peers_slow_chunk_framing_is_no_progress) {
   up(0, 200, 0, 0);
   fix_say(&f, fd, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -503,6 +518,7 @@ void http_server_add_peers(Suite *s) {
   tcase_add_test(t, peers_slow_header);
   tcase_add_test(t, peers_slow_header_of_the_second);
   tcase_add_test(t, peers_slow_body);
+  tcase_add_test(t, peers_body_byte_by_byte);
   tcase_add_test(t, peers_slow_chunk_framing_is_no_progress);
   tcase_add_test(t, peers_idle);
   tcase_add_test(t, peers_pending_has_no_clock);
