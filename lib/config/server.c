@@ -22,6 +22,12 @@ static size_t make_slug(struct mg_slice name, char *out) {
   return n;
 }
 
+/* Whether tools of `longer` could have the names of tools of `shorter`: a__b__x is x of a__b, or b__x of a. */
+static int begins(struct mg_slice shorter, struct mg_slice longer, const char *separator) {
+  struct mg_slice rest = mg_slice_sub(longer, shorter.len, longer.len);
+  return separator && mg_slice_starts(longer, shorter) && mg_slice_starts(rest, mg_slice_z(separator));
+}
+
 int mg_config_name_server(struct mg_cfg_build *b, const struct mg_cfg_at *at, struct mg_cfg_server *sv,
                           struct mg_slice name) {
   char slug[MG_CFG_NAME_BYTES];
@@ -32,9 +38,16 @@ int mg_config_name_server(struct mg_cfg_build *b, const struct mg_cfg_at *at, st
   if (s.len == 0) return mg_config_fail(b, at, "the name of a server needs at least one of A-Z a-z 0-9 _ -");
   for (size_t i = 0; i < b->snap->pub.n_servers; i++) {
     const struct mg_cfg_server *other = &b->snap->servers[i];
-    if (other != sv && mg_slice_eqz(s, other->slug))
+    if (other == sv) continue;
+    struct mg_slice o = mg_slice_z(other->slug);
+    if (mg_slice_eq(s, o))
       return mg_config_fail(b, at, "the name reduces to \"%s\", as that of server \"%s\" does; rename one",
                             other->slug, other->name);
+    if (begins(s, o, b->snap->pub.separator) || begins(o, s, b->snap->pub.separator))
+      return mg_config_fail(b, at,
+                            "its tools could have the names of those of server \"%s\"; rename one, or choose "
+                            "another gateway.separator",
+                            other->name);
   }
   sv->name = mg_config_dup(b->snap, name);
   sv->slug = mg_config_dup(b->snap, s);

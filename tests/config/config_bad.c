@@ -245,6 +245,10 @@ static const struct {
      "mcpServers[\"a.b\"]: the name reduces to \"ab\", as that of server \"a b\" does; rename one"},
     {"{\"mcpServers\":[{\"name\":\"a\",\"command\":\"c\"},{\"name\":\"a\",\"command\":\"c\"}]}",
      "mcpServers[1]: the name reduces to \"a\", as that of server \"a\" does; rename one"},
+    {"{\"mcpServers\":{\"a\":{\"command\":\"c\"},\"a__b\":{\"command\":\"c\"}}}",
+     "mcpServers.a__b: its tools could have the names of those of server \"a\"; rename one, or choose another gateway.separator"},
+    {"{\"gateway\":{\"separator\":\"-\"},\"mcpServers\":{\"a-b\":{\"command\":\"c\"},\"a\":{\"command\":\"c\"}}}",
+     "mcpServers.a: its tools could have the names of those of server \"a-b\"; rename one, or choose another gateway.separator"},
 };
 
 START_TEST(refused) {

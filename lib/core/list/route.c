@@ -203,19 +203,17 @@ static int not_found(struct mg_call *call, const struct mg_msg *m) {
 /* The upstream whose prefix the name has and whose list is not to be had now; NULL: none. Never to route by: only
  * to tell a client that its tool is away, not unknown. */
 static struct mg_upstream *away(struct mg_call *call, int kind, struct mg_slice name) {
-  struct mg_upstream *best = NULL;
   for (size_t i = call->view.first; in_view(call, i); i++) {
     struct mg_upstream *up = call->core->ups[i];
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
     struct mg_slice slug = mg_slice_z(up->cfg->slug);
     if (l && (!mg_link_has_list(l, kind) || mg_catalog_table(l, kind, call)->state != MG_TABLE_FAILED)) continue;
     if (call->modern && up->speaks_modern < 0) continue;
-    if (!mg_slice_starts(name, slug) ||
-        !mg_slice_starts(mg_slice_sub(name, slug.len, name.len), mg_slice_z(call->core->config->separator)))
-      continue;
-    if (!best || slug.len > strlen(best->cfg->slug)) best = up;
+    if (mg_slice_starts(name, slug) &&
+        mg_slice_starts(mg_slice_sub(name, slug.len, name.len), mg_slice_z(call->core->config->separator)))
+      return up; /* no other has that prefix: see mg_config_name_server */
   }
-  return best;
+  return NULL;
 }
 
 static int unavailable(struct mg_call *call, const struct mg_upstream *up, const char *what) {
