@@ -2,7 +2,7 @@
  *
  * new -> open -> get, put, insert_durable … -> unref. All functions are [any]: any number of threads and
  * gateways share one handle, any number of processes one directory. What must be durable is written by one
- * thread of the store, which commits all that waits at once and calls back afterwards; readers never wait.
+ * thread of the store (SCHED_BATCH), which commits all that waits at once and calls back afterwards; readers never wait.
  * A store is not usable in a forked child: calls return MCPGW_E_STATE there.
  * DESIGN §9; mcpgw_store(3). */
 #ifndef MCPGW_STORE_H
