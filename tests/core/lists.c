@@ -550,6 +550,34 @@ START_TEST(a_changed_list_is_fetched_again) {
 }
 END_TEST
 
+/* What the upstream does not know, or takes for wrong, may have changed; what the call was not about has not. */
+START_TEST(an_error_puts_its_own_list_in_doubt) {
+  struct core_rig r;
+  core_up(&r, TWO, NULL);
+  r.servers[0].caps = "{\"tools\":{\"listChanged\":true},\"prompts\":{\"listChanged\":true}}";
+  r.servers[0].tools = "[{\"name\":\"x\"}]";
+  r.servers[0].hints = ",\"ttlMs\":600000";
+  r.servers[1].caps = "{}";
+  struct mg_ctx *ctx = core_session(&r, 0, 2);
+  struct core_port *p = core_port(&r, 0);
+  ask(&r, ctx, LIST("tools/list"));
+  ask(&r, ctx, LIST("prompts/list"));
+  core_tick(&r, 20000);
+  for (int i = 0; i < 2; i++) { /* and that not more often than every ten seconds */
+    struct core_sink *s = core_sink(&r);
+    core_say(&r, ctx, s, mg_ctx_view(ctx), CALL("a__x"));
+    core_error(p, core_last(p)->call, -32602);
+    core_has(core_final(s), "-32602");
+    ask(&r, ctx, LIST("tools/list"));
+    ask(&r, ctx, LIST("prompts/list"));
+  }
+  ck_assert_ptr_nonnull(core_sent(p, "tools/list", 1));
+  ck_assert_ptr_null(core_sent(p, "tools/list", 2));
+  ck_assert_ptr_null(core_sent(p, "prompts/list", 1));
+  core_down(&r);
+}
+END_TEST
+
 /* ---- cursors ----------------------------------------------------------------------------------------------------- */
 
 static char *many(size_t n) {
@@ -708,6 +736,7 @@ Suite *core_lists_suite(void) {
   tcase_add_test(t, slow_lists_are_not_waited_for);
   tcase_add_test(t, a_call_under_way_has_done_with_waiting);
   tcase_add_test(t, a_changed_list_is_fetched_again);
+  tcase_add_test(t, an_error_puts_its_own_list_in_doubt);
   tcase_add_test(t, long_lists_come_in_pages_of_ours);
   tcase_add_test(t, a_list_that_did_not_change_keeps_its_cursors);
   tcase_add_test(t, a_cursor_does_not_outlive_the_link_whose_list_it_points_into);

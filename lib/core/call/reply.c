@@ -14,12 +14,26 @@ static int error_code(const struct mg_msg *m) {
   return mg_span_i64(m->doc, m->s[MG_S_E_CODE], &code) == MCPGW_OK ? (int)code : 0;
 }
 
+/* The lists that name what a request is about, as bits. */
+static unsigned lists_of(int method) {
+  const unsigned uris = 1u << MG_LIST_RESOURCES | 1u << MG_LIST_TEMPLATES;
+  switch (method) {
+  case MG_M_TOOLS_CALL: return 1u << MG_LIST_TOOLS;
+  case MG_M_PROMPTS_GET: return 1u << MG_LIST_PROMPTS;
+  case MG_M_COMPLETE: return uris | 1u << MG_LIST_PROMPTS;
+  case MG_M_RESOURCES_READ:
+  case MG_M_SUBSCRIBE: return uris;
+  default: return 0;
+  }
+}
+
 /* An error that a changed list would explain: the list is fetched anew before it is shown again. */
 static void suspect_lists(struct mg_call *call, struct mg_link *l, int code, uint64_t now_ms) {
+  unsigned kinds = lists_of(call->method);
   if (!l->lists || (code != MG_RPC_METHOD && code != MG_RPC_PARAMS)) return;
   for (int k = 0; k < MG_LIST_KINDS; k++) {
     struct mg_table *t = mg_catalog_table(l, k, call);
-    if (t->state != MG_TABLE_READY || now_ms - t->refreshed_ms < REFRESH_MS) continue;
+    if (!(kinds & 1u << k) || t->state != MG_TABLE_READY || now_ms - t->refreshed_ms < REFRESH_MS) continue;
     t->refreshed_ms = now_ms;
     mg_catalog_stale(l, k);
   }
