@@ -60,7 +60,9 @@ static const struct {
   const char *text, *told;
 } errors[] = {
     {401, "{\"error\":\"invalid_token\"}", "answered http status 401; its credentials go into \\\"headers\\\""},
-    {307, "{}", "redirects are not followed"},
+    {307, "{}", "redirects are not followed: configure the URL it leads to\",\"data\":{\"origin\":\"gateway\",\"reason\":\"UPSTREAM_PROTOCOL\",\"upstream\":\"a\",\"delivered\":\"no\""},
+    {302, "{}", "\"upstream\":\"a\",\"delivered\":\"unknown\""},
+    {303, "{\"ok\":1}", "\"upstream\":\"a\",\"delivered\":\"unknown\""},
     {404, "{\"detail\":\"Not Found\"}", "answered http status 404; is the path of its URL right?\",\"data\":{\"origin\":\"gateway\",\"reason\":\"UPSTREAM_PROTOCOL\",\"upstream\":\"a\",\"delivered\":\"no\""},
     {500, "{\"error\":\"x\"}", "answered http status 500\",\"data\":{\"origin\":\"gateway\",\"reason\":\"UPSTREAM_PROTOCOL\",\"upstream\":\"a\",\"delivered\":\"yes\""},
     {200, "{\"error\":\"x\"}", "sent a message that is not valid: jsonrpc must be"},

@@ -145,9 +145,12 @@ static const char *hint(int status) {
   }
 }
 
-/* Refusals by rule or form were not carried out. */
-static int is_refusal(int status) {
-  return status >= 300 && status < 500 && status != 408 && status != 409;
+/* What an HTTP status says of a body that is no JSON-RPC, as transport/http_call has it where there is none: refusals by
+ * rule or form were not carried out, nor was what 307 and 308 send elsewhere; 302 and 303 may say where the answer lies. */
+static int delivered_by(int status) {
+  if (status == 307 || status == 308) return MCPGW_DELIVERED_NO;
+  if (status >= 300 && status < 400) return MCPGW_DELIVERED_UNKNOWN;
+  return status >= 400 && status < 500 && status != 408 && status != 409 ? MCPGW_DELIVERED_NO : MCPGW_DELIVERED_YES;
 }
 
 /* Not every error over HTTP is JSON-RPC: what counts then is the status ({"error":"invalid_token"} with 401). */
@@ -161,7 +164,7 @@ static void malformed(struct mg_link *l, uint64_t call, const struct mg_wire_fau
     mg_log(l->core->log, MG_LOG_WARN, "upstream.protocol", "upstream", l->up->cfg->name, "text", why->text, (char *)0);
   if (!leg) return;
   struct mg_fault f = {.reason = MG_WHY_UPSTREAM_PROTOCOL, .code = status,
-                       .delivered = is_refusal(status) ? MCPGW_DELIVERED_NO : MCPGW_DELIVERED_YES,
+                       .delivered = delivered_by(status),
                        .upstream = l->up->cfg->name, .text = text};
   mg_leg_fail(leg, &f, now_ms);
   if (l->state != MG_LINK_DEAD) l->core->ports->link_cancel(l->port, call);
