@@ -460,7 +460,6 @@ void mg_wake(struct mg_list *waiters, uint64_t now_ms);
 void mg_wake_later(struct mg_list *waiters); /* in the next turn: nobody is stepped from here */
 const char *mg_call_principal(const struct mg_call *call); /* BORROWED */
 void mg_call_tick(struct mg_core *c, uint64_t now_ms);
-void mg_catalog_tick(struct mg_core *c, uint64_t now_ms);
 void mg_refuse(struct mg_core *c, const struct mg_inbound *in, int modern, const struct mg_fault *f); /* no call yet */
 void mg_send_blob(struct mg_core *c, struct mg_sink *s, mg_blob *bytes, int final, int status);
 
@@ -505,10 +504,10 @@ void mg_retry_init(struct mg_upstream *up);
 int mg_effect_noted(struct mg_slice tool); /* MG_EFFECT_* by the annotations of a tool's definition, or _UNSET */
 int mg_effect_of(const struct mg_call *call, const struct mg_msg *m, const struct mg_item *item); /* MG_EFFECT_ONCE … */
 void mg_retry_sent(struct mg_call *call); /* one attempt is made */
-/* A leg of the call failed. 1: it goes again, now or later; else it is to be told. */
 /* A list that the gateway fetches itself. 1: it goes again, at *at_ms, which is before until_ms. */
 int mg_retry_load(struct mg_upstream *up, int method, const struct mg_fault *f, unsigned attempt, uint64_t until_ms, uint64_t now_ms,
                   uint64_t *at_ms);
+/* A leg of the call failed. 1: it goes again, now or later; else it is to be told. */
 int mg_retry(struct mg_call *call, const struct mg_link *l, const struct mg_fault *f, uint64_t now_ms);
 
 /* ---- rate.c: requests a principal ------------------------------------------------------------------------------ */
@@ -533,6 +532,9 @@ struct mg_upstream *mg_task_owner(struct mg_call *call, struct mg_slice task_id)
  * waits. Other: it cannot be had. */
 int mg_catalog_need(struct mg_link *l, int kind, int fresh, struct mg_call *call, uint64_t now_ms);
 void mg_catalog_stale(struct mg_link *l, int kind);
+/* Something does not fit what the call's caller is listed: that is fetched anew, but not often. 1: it will be. */
+int mg_catalog_suspect(struct mg_link *l, int kind, const struct mg_call *call, uint64_t now_ms);
+void mg_catalog_tick(struct mg_core *c, uint64_t now_ms);
 void mg_catalog_verify(struct mg_link *l, uint64_t now_ms); /* tables from the last run are fetched anew; nobody waits */
 uint64_t mg_catalog_left(const struct mg_link *l, int kind, const struct mg_table *t, uint64_t now_ms); /* fresh for so long, ms */
 void mg_catalog_changed(struct mg_link *l, int kind, uint64_t now_ms); /* the upstream said so */
@@ -570,8 +572,8 @@ mg_blob *mg_known_hello(const struct mg_link *l);              /* its DiscoverRe
 void mg_known_save(struct mg_link *l, uint64_t now_ms);        /* something of it is new */
 
 /* ---- pin.c -------------------------------------------------------------------------------------------------- */
-/* A definition that a server lists: 1: not as it was pinned, and to be left out. Says in the log what differs. */
 void mg_pin_again(struct mg_link *l); /* the configuration changed */
+/* A definition that a server lists: 1: not as it was pinned, and to be left out. Says in the log what differs. */
 int mg_pin_blocks(struct mg_link *l, int kind, struct mg_slice name, struct mg_slice raw);
 /* A routed request, item: what it names, or NULL. MCPGW_OK: go on; AGAIN: it waits; else answered. */
 int mg_pin_check(struct mg_call *call, struct mg_link *l, const struct mg_msg *m, const struct mg_item *item,
@@ -597,9 +599,9 @@ void mg_merge_none(struct mg_call *call); /* modern, and no upstream is there: t
 void mg_merge_meta(struct mg_call *call, int kind, struct mg_buf *b, uint64_t now_ms);
 
 /* ---- restore.c ------------------------------------------------------------------------------------------------ */
-/* A request on its way to an upstream: is it one whose effect a new link must be given again? */
 /* Why a subscription cannot be remembered; NULL: it can, or it is none. */
 const char *mg_restore_refuses(const struct mg_ctx *ctx, const struct mg_upstream *up, const struct mg_msg *m);
+/* A request on its way to an upstream: is it one whose effect a new link must be given again? */
 void mg_restore_note(struct mg_ctx *ctx, const struct mg_msg *m, struct mg_upstream *up);
 /* The URI of a message as all here spell it: JSON, with no escapes but needed ones, so that one URI is one text
  * ("f:\/\/x" is PHP's). A view into m or b, which is initialized here and is the caller's to empty. */

@@ -15,6 +15,7 @@
 #define FAREWELL_MS 200    /* after the last link was closed: time for DELETEs to leave */
 #define FILES_KEPT 64      /* besides a quarter of all descriptors, from clients' connections */
 #define MAX_ALARMS ((size_t)1 << 20)
+#define SPARE_BLOBS 64         /* 2 KiB each */
 
 uint64_t mg_gw_now(struct mcpgw_gateway *gw) {
   return mg_loop_now_ms(gw->loop);
@@ -121,8 +122,6 @@ static void on_timer(void *arg) {
   if (gw->stopping) step_stop(gw, now);
   mg_gw_settle(gw);
 }
-
-enum { SPARE_BLOBS = 64 };
 
 /* ---- making and unmaking ------------------------------------------------------------------------------------ */
 

@@ -5,7 +5,6 @@
 
 #include "core/brain.h"
 
-#define REFRESH_MS 10000
 #define RESOURCE_NOT_FOUND (-32002) /* up to 2025-11-25 */
 
 static int error_code(const struct mg_msg *m) {
@@ -31,12 +30,8 @@ static unsigned lists_of(int method) {
 static void suspect_lists(struct mg_call *call, struct mg_link *l, int code, uint64_t now_ms) {
   unsigned kinds = lists_of(call->method);
   if (!l->lists || (code != MG_RPC_METHOD && code != MG_RPC_PARAMS)) return;
-  for (int k = 0; k < MG_LIST_KINDS; k++) {
-    struct mg_table *t = mg_catalog_table(l, k, call);
-    if (!(kinds & 1u << k) || t->state != MG_TABLE_READY || now_ms - t->refreshed_ms < REFRESH_MS) continue;
-    t->refreshed_ms = now_ms;
-    mg_catalog_stale(l, k);
-  }
+  for (int k = 0; k < MG_LIST_KINDS; k++)
+    if (kinds & 1u << k) mg_catalog_suspect(l, k, call, now_ms);
 }
 
 /* A subscription that did not come about is not one to restore. */

@@ -2,8 +2,6 @@
  * must wait for. A request that waits is looked at again from the start when what it waited for is there. */
 #include "core/brain.h"
 
-#define REFRESH_MS 10000 /* a list is fetched again on suspicion at most this often */
-
 /* ---- links ----------------------------------------------------------------------------------------------- */
 
 /* Lists are read again from wherever they come: they have no state to lose. */
@@ -48,13 +46,10 @@ int mg_request_link(struct mg_call *call, size_t upstream, struct mg_link **out,
 
 /* ---- mirrored arguments (modern) ---------------------------------------------------------------------------- */
 
-/* A list is fetched anew because something does not fit, at most every REFRESH_MS. AGAIN: the call waits. */
+/* A list is fetched anew because something does not fit. AGAIN: the call waits. */
 static int suspect(struct mg_link *l, struct mg_call *call, uint64_t now_ms) {
-  struct mg_table *t = mg_catalog_table(l, MG_LIST_TOOLS, call);
-  if (t->state != MG_TABLE_READY || now_ms - t->refreshed_ms <= REFRESH_MS || t->settled_ms >= call->created_ms)
-    return MCPGW_OK;
-  t->refreshed_ms = now_ms;
-  mg_catalog_stale(l, MG_LIST_TOOLS);
+  if (mg_catalog_table(l, MG_LIST_TOOLS, call)->settled_ms >= call->created_ms) return MCPGW_OK;
+  if (!mg_catalog_suspect(l, MG_LIST_TOOLS, call, now_ms)) return MCPGW_OK;
   return mg_catalog_need(l, MG_LIST_TOOLS, 1, call, now_ms);
 }
 

@@ -8,6 +8,7 @@
 
 #define TTL_CAP_MS 300000
 #define ANNOUNCE_MS 10000
+#define REFRESH_MS 10000 /* a list is fetched again on suspicion at most this often */
 #define CURSOR_MAX ((size_t)65536)
 
 struct mg_load { /* a fetch under way: pages collect here and replace the table at the end */
@@ -70,6 +71,14 @@ void mg_catalog_stale(struct mg_link *l, int kind) {
   struct mg_list *at = NULL;
   for (struct mg_table *t; (t = mg_audience_next(l, kind, &at));) t->stale = 1;
   mg_cache_drop(l, kind);
+}
+
+int mg_catalog_suspect(struct mg_link *l, int kind, const struct mg_call *call, uint64_t now_ms) {
+  struct mg_table *t = mg_catalog_table(l, kind, call);
+  if (t->state != MG_TABLE_READY || now_ms - t->refreshed_ms < REFRESH_MS) return 0;
+  t->refreshed_ms = now_ms;
+  mg_catalog_stale(l, kind);
+  return 1;
 }
 
 void mg_catalog_changed(struct mg_link *l, int kind, uint64_t now_ms) {

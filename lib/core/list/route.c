@@ -5,7 +5,6 @@
 
 #include "core/brain.h"
 
-#define REFRESH_MS 10000
 #define GATHER_MS 30000
 #define TASK_ID_MAX 1024
 #define URIS (1u << MG_LIST_RESOURCES | 1u << MG_LIST_TEMPLATES)
@@ -72,13 +71,8 @@ static int may_refresh(struct mg_call *call, unsigned kinds, uint64_t now_ms) {
   call->refreshed = 1;
   for (size_t i = call->view.first; in_view(call, i); i++) {
     struct mg_link *l = mg_link_peek(call->core, call->ctx, i);
-    for (int k = 0; l && k < MG_LIST_KINDS; k++) {
-      struct mg_table *t = mg_catalog_table(l, k, call);
-      if (!(kinds & 1u << k) || t->state != MG_TABLE_READY || now_ms - t->refreshed_ms < REFRESH_MS) continue;
-      t->refreshed_ms = now_ms;
-      mg_catalog_stale(l, k);
-      any = 1;
-    }
+    for (int k = 0; l && k < MG_LIST_KINDS; k++)
+      if (kinds & 1u << k) any |= mg_catalog_suspect(l, k, call, now_ms);
   }
   return any;
 }
